@@ -1,0 +1,186 @@
+package issuer
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"fx/ca/identity"
+)
+
+// CreateOptions says how a new CA is to be.
+type CreateOptions struct {
+	Dir        string           // the CA folder; must not exist or be empty
+	Federation string           // fully qualified domain name
+	KeyType    identity.KeyType // of network and signing CA; "" is P-256. The root is P-384
+	Domains    []string         // DNS domains that aggregators may be in; empty: any
+	IPRanges   []string         // addresses that aggregators may have (CIDR), where Domains or IPRanges limit them
+	Passphrase []byte           // nil stores the keys in clear
+	Now        func() time.Time // nil is the system's clock
+}
+
+func (o *CreateOptions) check() error {
+	if err := identity.CheckFederation(o.Federation); err != nil {
+		return err
+	}
+	if o.KeyType == "" {
+		o.KeyType = identity.P256
+	}
+	if _, err := identity.ParseKeyType(string(o.KeyType), identity.Aggregator.KeyTypes()); err != nil {
+		return err
+	}
+	for _, d := range o.Domains {
+		if err := identity.CheckHost(d); err != nil {
+			return identity.Invalidf("the domain %w", err)
+		}
+	}
+	for _, r := range o.IPRanges {
+		if p, err := netip.ParsePrefix(r); err != nil || p != p.Masked() || p.String() != r {
+			return identity.Invalidf("%q is no address range such as 10.1.0.0/16", r)
+		}
+	}
+	if o.Passphrase != nil {
+		if err := CheckPassphrase(o.Passphrase); err != nil {
+			return err
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return Vacant(o.Dir)
+}
+
+// Vacant refuses a folder that holds anything, above all another CA.
+func Vacant(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, stateFile)); err == nil {
+		return fmt.Errorf("cannot create a CA in %q: there is one already, and it is never overwritten", dir)
+	}
+	return fmt.Errorf("cannot create a CA in %q: the folder is not empty", dir)
+}
+
+// Create makes the root, the network CA and the signing CA of a federation. It
+// is built beside Dir and renamed when whole, so that neither an error nor an
+// interruption leaves half a CA.
+func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	parent := filepath.Dir(filepath.Clean(o.Dir))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
+	}
+	tmp, err := os.MkdirTemp(parent, ".new-ca-*") // mode 0700
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if err := build(ctx, tmp, o); err != nil {
+		return nil, err
+	}
+	if _, err := Open(tmp, o.Now); err != nil { // what is handed over can be used
+		return nil, err
+	}
+	if err := Vacant(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
+	}
+	if err := os.Rename(tmp, o.Dir); err != nil {
+		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
+	}
+	return Open(o.Dir, o.Now)
+}
+
+// build writes all files of a new CA into dir.
+func build(ctx context.Context, dir string, o CreateOptions) error {
+	s := &State{
+		Format: stateFormat, Federation: o.Federation, SKIMethod: skiMethod, KeyType: o.KeyType,
+		Domains: slices.Concat([]string{}, o.Domains), IPRanges: slices.Concat([]string{}, o.IPRanges),
+		Created: o.Now().UTC().Truncate(time.Second),
+	}
+	if err := os.Mkdir(filepath.Join(dir, issuedDir), 0o755); err != nil {
+		return fmt.Errorf("cannot create folder: %v", err)
+	}
+	certs := map[Kind]*x509.Certificate{}
+	var rootKey crypto.Signer
+	for _, k := range Kinds() {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("cannot create a CA in %q: %w", o.Dir, err)
+		}
+		keyType := o.KeyType
+		if k == Root {
+			keyType = identity.P384
+		}
+		key, err := identity.NewKey(keyType)
+		if err != nil {
+			return fmt.Errorf("cannot make the key of the %s: %v", k, err)
+		}
+		if k == Root {
+			rootKey = key
+		}
+		if certs[k], err = buildOne(dir, s, k, certs[Root], key, rootKey); err != nil {
+			return err
+		}
+		if err := writeKey(keyFile(dir, k), key, o.Passphrase); err != nil {
+			return err
+		}
+	}
+	for name, cert := range map[string]*x509.Certificate{identity.ChainFile: certs[Network], identity.SigningChainFile: certs[Signing]} {
+		if err := identity.CreateFile(filepath.Join(dir, name), identity.EncodeCertificates(certs[Root], cert), 0o644); err != nil {
+			return err
+		}
+	}
+	data, err := encodeJSON(s)
+	if err != nil {
+		return err
+	}
+	return identity.CreateFile(filepath.Join(dir, stateFile), data, 0o644)
+}
+
+// buildOne makes one CA's certificate, checks it, records it and writes it.
+func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey crypto.Signer) (*x509.Certificate, error) {
+	t := rootTemplate(s, s.Created)
+	if k != Root {
+		var err error
+		if t, err = issuingTemplate(s, k, s.Created); err != nil {
+			return nil, err
+		}
+	}
+	cert, err := certify(rand.Reader, t, root, key.Public(), rootKey)
+	if err != nil {
+		return nil, err
+	}
+	if root == nil {
+		root = cert
+	}
+	if err := lintCA(cert, root, s, k); err != nil {
+		return nil, err
+	}
+	r := newRecord(cert, k, s.Created)
+	r.Issuer, r.Name, r.Federation = Root, string(k), s.Federation
+	if err := r.write(dir); err != nil {
+		return nil, err
+	}
+	return cert, identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(cert), 0o644)
+}
