@@ -1,0 +1,139 @@
+package check
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"fx/schema"
+)
+
+func plan(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("testdata/digits.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestValidPlan(t *testing.T) {
+	cols, err := schema.ReadCols("cols.yaml", []byte("collaborators: [one, two, three]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, roster := range map[string]*Roster{"alone": nil, "with roster": {Names: cols}} {
+		if fs := Plan("plan.yaml", []byte(plan(t)), roster); len(fs) > 0 {
+			t.Errorf("%s: %v", name, fs)
+		}
+	}
+}
+
+// One mistake each: the text to replace, what with, and what must be said about
+// it: id, the text of the line it must be on, and a part of the whole message.
+var mistakes = []struct {
+	name, old, new string
+	id, line, says string
+}{
+	{"misspelt setting", "rounds_to_train:", "round_to_train:", "unknown-key", "round_to_train: 10", `did you mean "rounds_to_train"`},
+	{"missing setting", "    rounds_to_train: 10\n", "", "missing-key", "  settings:", `aggregator.settings: the key "rounds_to_train" is missing`},
+	{"wrong type", "rounds_to_train: 10", "rounds_to_train: ten", "type", "rounds_to_train: ten", `found string "ten"; allowed an integer`},
+	{"float for an integer", "rounds_to_train: 10", "rounds_to_train: 10.0", "type", "rounds_to_train: 10.0", "found number 10.0; allowed an integer"},
+	{"out of range", "rounds_to_train: 10", "rounds_to_train: 0", "out-of-range", "rounds_to_train: 0", "from 1 to"},
+	{"quoted number", "rounds_to_train: 10", "rounds_to_train: '10'", "type", "rounds_to_train: '10'", "remove the quotes"},
+	{"duplicate key", "    db_store_rounds: 2\n", "    rounds_to_train: 2\n", "duplicate-key", "    rounds_to_train: 2", "already on line 8"},
+	{"path outside", "save/best.pbuf", "../best.pbuf", "path-outside", "../best.pbuf", "leaves the workspace"},
+	{"absolute path", "save/best.pbuf", "/save/best.pbuf", "path-outside", "/save/best.pbuf", "leaves the workspace"},
+	{"misspelt section", "collaborator:\n", "colaborator:\n", "unknown-key", "colaborator:", `did you mean "collaborator"`},
+	{"missing section", "collaborator:\n  template: openfl.component.Collaborator\n  settings:\n    opt_treatment: RESET\n    use_delta_updates: false\n", "", "missing-key", "aggregator:", `the section "collaborator" is missing`},
+	{"section without template", "  template: openfl.component.Collaborator\n", "", "missing-key", "collaborator:", `the key "template" is missing`},
+	{"misspelt section key", "  template: openfl.component.Collaborator", "  tmeplate: openfl.component.Collaborator", "unknown-key", "tmeplate", `did you mean "template"`},
+	{"unknown class", "openfl.component.Aggregator", "openfl.component.Agregator", "unknown-template", "Agregator", `did you mean "openfl.component.Aggregator"`},
+	{"word not in the set", "RESET", "RESTE", "value", "RESTE", `did you mean "RESET"`},
+	{"boolean expected", "use_delta_updates: false", "use_delta_updates: nope", "type", "nope", "allowed true or false"},
+	{"old and new name", "use_delta_updates: false", "use_delta_updates: false\n    delta_updates: true", "duplicate-key", "    delta_updates: true", "keep use_delta_updates"},
+	{"unknown defaults", "plan/defaults/network.yaml", "plan/defaults/networks.yaml", "unknown-defaults", "networks.yaml", `did you mean "plan/defaults/network.yaml"`},
+	{"port in the address", "agg.example.org", "agg.example.org:5000", "address", "agg.example.org:5000", "agg_port"},
+	{"address is a boolean", "agg_addr: agg.example.org", "agg_addr: no", "type", "agg_addr: no", "put the word in quotes"},
+	{"port out of range", "client_reconnect_interval: 5", "agg_port: 70000", "out-of-range", "agg_port: 70000", "from 1 to 65535, or auto"},
+	{"negative interval", "client_reconnect_interval: 5", "client_reconnect_interval: -5", "out-of-range", "-5", "above 0"},
+	{"TLS off", "client_reconnect_interval: 5", "use_tls: off", "insecure", "use_tls: off", "switches TLS off"},
+	{"client certificates off", "client_reconnect_interval: 5", "disable_client_auth: true", "insecure", "disable_client_auth", "without a certificate"},
+	{"REST", "client_reconnect_interval: 5", "transport_protocol: rest", "unsupported", "rest", "set it to grpc"},
+	{"unknown network setting", "client_reconnect_interval", "client_reconect_interval", "unknown-key", "reconect", `did you mean "client_reconnect_interval"`},
+	{"one certificate for all", "client_reconnect_interval: 5", "single_col_cert_common_name: cols", "unsupported", "cols", "its own certificate"},
+	{"secure aggregation", "db_store_rounds: 2", "secure_aggregation: true", "unsupported", "secure_aggregation", "set it to false"},
+	{"group names an unknown task", "[aggregated_model_validation, train,", "[aggregated_model_validation, trian,", "unknown-task", "trian", `did you mean "train"`},
+	{"task twice in a group", "[aggregated_model_validation, train,", "[train, train,", "duplicate-value", "train, train", "twice"},
+	{"percentages", "percentage: 1.0", "percentage: 0.8", "percentages", "    - name: learning", "found a sum of 0.8"},
+	{"percent for a share", "percentage: 1.0", "percentage: 100", "out-of-range", "percentage: 100", "to 1"},
+	{"group without percentage", "      percentage: 1.0\n", "", "missing-key", "name: learning", `the key "percentage" is missing`},
+	{"unknown assigner", "RandomGroupedAssigner", "RandomGroupAssigner", "unknown-template", "RandomGroupAssigner", `did you mean "openfl.component.RandomGroupedAssigner"`},
+	{"assigner in Python", "openfl.component.RandomGroupedAssigner", "src.assigner.Mine", "runner-unavailable", "src.assigner.Mine", "no runner for Python"},
+	{"misspelt group key", "percentage: 1.0", "percent: 1.0", "unknown-key", "percent: 1.0", "allowed collaborators, name, percentage, tasks"},
+	{"task runner in Python", "fx.builtin.SoftmaxRegression", "src.taskrunner.Runner", "runner-unavailable", "src.taskrunner.Runner", "no runner for Python"},
+	{"misspelt built-in", "fx.builtin.SoftmaxRegression", "fx.builtin.SoftMaxRegresion", "unknown-template", "SoftMaxRegresion", `did you mean "fx.builtin.SoftmaxRegression"`},
+	{"template that is no class path", "fx.builtin.SoftmaxRegression", "softmax", "unknown-template", "softmax", "package.module.Class"},
+	{"missing setting of a built-in", "    classes: 10\n", "", "missing-key", "  settings:", `the key "classes" is missing`},
+	{"unknown setting of a built-in", "classes: 10", "classes: 10\n    hiden: 3", "unknown-key", "hiden", "allowed classes, features, seed"},
+	{"loader does not fit", "fx.builtin.CSVDataLoader", "fx.builtin.NoData", "mismatch", "fx.builtin.NoData", "write fx.builtin.CSVDataLoader"},
+	{"batch size", "batch_size: 32", "batch_size: 0", "out-of-range", "batch_size: 0", "from 1 to 4096"},
+	{"exponent without a dot", "lr: 0.1", "lr: 1e-3", "type", "lr: 1e-3", "write 1.0e-3"},
+	{"unknown argument", "lr: 0.1", "learning_rate: 0.1", "unknown-key", "learning_rate", "allowed epochs, lr, metrics, momentum"},
+	{"unknown function", "train_task", "train_tsk", "value", "train_tsk", `did you mean "train_task"`},
+	{"unknown metric", "metrics: [loss]", "metrics: [los]", "value", "metrics: [los]", `did you mean "loss"`},
+	{"metric twice", "metrics: [loss]", "metrics: [loss, loss]", "duplicate-value", "[loss, loss]", "twice"},
+	{"apply", "apply: local", "apply: locale", "value", "apply: locale", `did you mean "local"`},
+	{"kwargs is a list", "kwargs: {apply: local, metrics: [accuracy]}", "kwargs: [local]", "type", "kwargs: [local]", "allowed a map"},
+	{"task without function", "    function: train_task\n", "", "missing-key", "  train:", `the key "function" is missing`},
+	{"misspelt task key", "    aggregation_type:", "    agregation_type:", "unknown-key", "agregation_type", `did you mean "aggregation_type"`},
+	{"unknown aggregation", "aggregation_functions.WeightedAverage", "aggregation_functions.WeightAverage", "unknown-template", "WeightAverage", `did you mean "openfl.interface.aggregation_functions.WeightedAverage"`},
+	{"aggregation of a later version", "aggregation_functions.WeightedAverage", "aggregation_functions.Median", "unsupported", "Median", "remove aggregation_type"},
+	{"aggregation in Python", "openfl.interface.aggregation_functions.WeightedAverage", "src.mean.Mean", "runner-unavailable", "src.mean.Mean", "remove aggregation_type"},
+	{"pipeline of a later version", "NoCompressionPipeline", "STCPipeline", "unsupported", "STCPipeline", "travel as they are"},
+	{"unknown pipeline", "NoCompressionPipeline", "NoCompresionPipeline", "unknown-template", "NoCompresionPipeline", `did you mean "openfl.pipelines.NoCompressionPipeline"`},
+	{"settings of a pipeline", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.NoCompressionPipeline\n  settings: {level: 9}", "unknown-key", "level: 9", "no key at all"},
+	{"cut-off", "  defaults: plan/defaults/straggler_handling_policy.yaml", "  template: openfl.component.straggler_handling_functions.CutoffTimeBasedStragglerHandling\n  settings: {straggler_cutoff_time: 30}", "unsupported", "CutoffTimeBasedStragglerHandling", "when all are done"},
+	{"share of the roster", "  defaults: plan/defaults/straggler_handling_policy.yaml", "  template: openfl.component.PercentagePolicy", "unsupported", "PercentagePolicy", "when all are done"},
+	{"section is a list", "collaborator:\n  template: openfl.component.Collaborator\n  settings:\n    opt_treatment: RESET\n    use_delta_updates: false\n", "collaborator: []\n", "type", "collaborator: []", "a section is a map"},
+	{"connector", "tasks:\n", "connector:\n  template: openfl.component.ConnectorFlower\ntasks:\n", "unsupported", "connector:", "Flower"},
+	{"tab", "    rounds_to_train: 10", "\trounds_to_train: 10", "yaml-syntax", "\trounds_to_train: 10", "spaces only"},
+	{"unclosed quote", "agg_addr: agg.example.org", `agg_addr: "agg.example.org`, "yaml-syntax", `"agg.example.org`, "close the quote"},
+	{"unclosed bracket", "locally_tuned_model_validation]", "locally_tuned_model_validation", "yaml-syntax", "tasks: [", "close the bracket"},
+	{"wrong indentation", "    db_store_rounds: 2", "   db_store_rounds: 2", "yaml-syntax", "   db_store_rounds: 2", "indentation"},
+	{"too much indentation", "    rounds_to_train: 10", "      rounds_to_train: 10", "yaml-syntax", "      rounds_to_train: 10", "indentation"},
+	{"no space after the colon", "rounds_to_train: 10", "rounds_to_train:10", "yaml-syntax", "rounds_to_train:10", "colon followed by a space"},
+	{"colon in a value", "agg_addr: agg.example.org", "agg_addr: agg: example", "yaml-syntax", "agg_addr: agg: example", "must be quoted"},
+	{"unknown alias", "agg_addr: agg.example.org", "agg_addr: *there", "yaml-syntax", "agg_addr: *there", "&there"},
+	{"second document", "tasks:\n", "---\ntasks:\n", "several-documents", "---", "remove the line ---"},
+	{"tag", "rounds_to_train: 10", "rounds_to_train: !!python/name:os.system 10", "value", "python/name", "not allowed"},
+	{"empty value", "agg_addr: agg.example.org", "agg_addr:", "type", "agg_addr:", "found null"},
+}
+
+func TestMistakes(t *testing.T) {
+	base := plan(t)
+	if len(mistakes) < 25 {
+		t.Errorf("only %d kinds of mistakes", len(mistakes))
+	}
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) {
+			if strings.Count(base, m.old) < 1 {
+				t.Fatalf("%q is not in the plan", m.old)
+			}
+			text := strings.Replace(base, m.old, m.new, 1)
+			fs := Plan("plan.yaml", []byte(text), nil)
+			lines := strings.Split(text, "\n")
+			if !errors.Is(fs.Err(), schema.ErrInvalid) {
+				t.Fatalf("no error: %v", fs)
+			}
+			t.Log(fs)
+			for _, f := range fs {
+				if f.ID == m.id && f.Line > 0 && f.Line <= len(lines) && strings.Contains(lines[f.Line-1], m.line) && strings.Contains(f.String(), m.says) {
+					return
+				}
+			}
+			t.Errorf("want %s on the line %q saying %q, got:\n%v", m.id, m.line, m.says, fs)
+		})
+	}
+}

@@ -1,0 +1,62 @@
+package schema
+
+func (d *decoder) tasks() []Task {
+	node := d.root.Lookup("tasks")
+	if node == nil {
+		f := d.root.finding("missing-key", "", "the section %q is missing", "tasks")
+		f.Hint = "add it, for example with `defaults: plan/defaults/tasks_torch.yaml`"
+		*d.out = append(*d.out, f)
+		return nil
+	}
+	var tasks []Task
+	for _, p := range node.Pairs {
+		name := p.Key.KeyText()
+		where := Child("tasks", name)
+		switch {
+		case p.Key.Kind == KindString && name == "settings":
+			continue
+		case p.Key.Kind != KindString || name == "":
+			f := p.Key.finding("type", where, "the name of a task is a word")
+			f.Found, f.Hint = p.Key.Describe(), YAMLHint(p.Key, "a string")
+			*d.out = append(*d.out, f)
+		case p.Value.Kind != KindMap:
+			f := p.Value.finding("type", where, "a task is a map")
+			f.Found, f.Allowed = p.Value.Describe(), "function:, kwargs:, aggregation_type:"
+			*d.out = append(*d.out, f)
+		default:
+			tasks = append(tasks, d.task(name, p, where))
+		}
+	}
+	if len(tasks) == 0 && len(node.Pairs) <= 1 {
+		*d.out = append(*d.out, d.root.Key("tasks").finding("missing-key", "tasks", "there is no task"))
+	}
+	return tasks
+}
+
+func (d *decoder) task(name string, p Pair, where string) Task {
+	f := newFields(p.Value, p.Key, where, d.out)
+	t := Task{Name: name, Function: f.text("function", true), Kwargs: map[string]any{}}
+	if kwargs := f.take("kwargs"); kwargs != nil && kwargs.Kind != KindNull {
+		if kwargs.Kind != KindMap {
+			f.mistyped(kwargs, "kwargs", "a map")
+		} else {
+			k := newFields(kwargs, p.Value.Key("kwargs"), Child(where, "kwargs"), d.out)
+			k.textKeys()
+			k.word("apply", "global", "global", "local")
+			t.Kwargs = kwargs.Any().(map[string]any)
+		}
+	}
+	if a := f.take("aggregation_type"); a != nil && a.Kind != KindNull {
+		if a.Kind != KindMap {
+			f.mistyped(a, "aggregation_type", "a map with a template")
+		} else {
+			c := newFields(a, p.Value.Key("aggregation_type"), Child(where, "aggregation_type"), d.out)
+			t.Aggregation.Template = CanonicalTemplate(c.text("template", true))
+			s := c.settings()
+			s.textKeys()
+			t.Aggregation.Settings = s.node.Any().(map[string]any)
+		}
+	}
+	f.done()
+	return t
+}
