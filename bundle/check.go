@@ -1,0 +1,166 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io/fs"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Checked is a bundle every byte of which agrees with its manifest. Nobody has
+// approved it: it is for the publisher who signs it and the reviewer who reads
+// it. Only a *Verified may be run.
+type Checked struct {
+	*Bundle
+	tree *tree
+}
+
+// Check reads the whole bundle and proves its integrity: every frame digest
+// before that frame is decompressed, every tar header, padding byte and closing
+// zero, every file digest. Open has already compared the head frame, the seek
+// table and the length. Errors wrap schema.ErrInvalid, except those of the
+// reader. progress, which may be nil, is told the uncompressed bytes of each
+// frame that is done.
+func (b *Bundle) Check(ctx context.Context, progress func(checked int64)) (*Checked, error) {
+	if err := b.scan(ctx, progress, nil); err != nil {
+		return nil, err
+	}
+	t, err := newTree(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Checked{Bundle: b, tree: t}, nil
+}
+
+// Workspace returns the bundle's files. Every read goes to the bundle again,
+// decompresses the frames it needs and no others, and compares digests once
+// more, so that a file changed since Check gives an error, not other bytes. The
+// files implement io.ReaderAt and io.Seeker. It is valid until Close.
+func (c *Checked) Workspace() fs.FS { return c.tree }
+
+// ContentSize returns how many uncompressed bytes Check and Extract go through.
+func (b *Bundle) ContentSize() int64 { return b.layout.ends[len(b.layout.ends)-1] }
+
+// sink takes the content of files in manifest order: data is what file has at
+// offset from. An empty file comes once, with no data.
+type sink func(file int, from int64, data []byte) error
+
+// scanned is one frame on its way through scan.
+type scanned struct {
+	buffers
+	pieces []piece
+	plain  []byte
+}
+
+// scan reads all data frames. Frames are read, hashed, decompressed and compared
+// side by side; the contents of files that span frames are hashed in order.
+func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink) error {
+	workers := workerCount(0)
+	dec, err := newDecoder(workers, b.layout.largest())
+	if err != nil {
+		return fmt.Errorf("cannot start the decompressor: %v", err)
+	}
+	defer dec.Close()
+	s := &scanner{b: b, dec: dec, to: to}
+	return inOrder(ctx, workers, len(b.layout.ends),
+		func(int, *scanned) error { return nil },
+		s.frame,
+		func(i int, f *scanned) error {
+			if err := s.contents(f, i); err != nil {
+				return err
+			}
+			if progress != nil {
+				progress(int64(len(f.plain)))
+			}
+			return nil
+		})
+}
+
+type scanner struct {
+	b   *Bundle
+	dec *zstd.Decoder
+	to  sink
+	sum hash.Hash // of the file that spans frames
+}
+
+// frame checks everything about data frame i that can be known from it alone.
+func (s *scanner) frame(i int, f *scanned) error {
+	plain, err := s.b.readFrame(s.dec, i, &f.buffers)
+	if err != nil {
+		return err
+	}
+	f.plain, f.pieces = plain, s.b.layout.pieces(i)
+	from, _ := s.b.layout.span(i)
+	for _, c := range f.pieces {
+		if err := s.b.checkPiece(c, plain[c.at-from:c.end-from]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPiece is step 8, which compares a header or padding with the derived one,
+// and step 9 for a file that is whole in this frame.
+func (b *Bundle) checkPiece(c piece, data []byte) error {
+	switch c.what {
+	case pieceHeader:
+		f := b.manifest.Files[c.file]
+		if !bytes.Equal(data, tarHeader(f)) {
+			return invalid("the tar header of %q is not the one that the manifest implies", f.Path)
+		}
+		if f.Size == 0 && sha256.Sum256(nil) != f.SHA256 {
+			return digestError(f)
+		}
+	case pieceContent:
+		f := b.manifest.Files[c.file]
+		if int64(len(data)) == f.Size && sha256.Sum256(data) != f.SHA256 {
+			return digestError(f)
+		}
+	case pieceZero:
+		for _, v := range data {
+			if v != 0 {
+				return invalid("padding in the tar at %d is not zero", c.at)
+			}
+		}
+	}
+	return nil
+}
+
+// contents is step 9 for files that span frames; it hands all content on.
+func (s *scanner) contents(f *scanned, i int) error {
+	from, _ := s.b.layout.span(i)
+	for _, c := range f.pieces {
+		if c.file == len(s.b.manifest.Files) {
+			continue
+		}
+		file, data := s.b.manifest.Files[c.file], f.plain[c.at-from:c.end-from]
+		switch {
+		case c.what == pieceHeader && file.Size == 0:
+			data = nil
+		case c.what != pieceContent:
+			continue
+		case int64(len(data)) < file.Size:
+			if c.from == 0 {
+				s.sum = sha256.New()
+			}
+			s.sum.Write(data)
+			if c.from+int64(len(data)) == file.Size && [sha256.Size]byte(s.sum.Sum(nil)) != file.SHA256 {
+				return digestError(file)
+			}
+		}
+		if s.to != nil {
+			if err := s.to(c.file, c.from, data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func digestError(f File) error {
+	return invalid("the content of %q does not have the digest that the manifest states", f.Path)
+}

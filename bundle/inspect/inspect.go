@@ -1,0 +1,221 @@
+// Package inspect tells a reviewer what a bundle is: what runs, what leaves the
+// site, to where, and every file. It executes nothing, and it works on bundles
+// that nobody has approved.
+package inspect
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+
+	"fx/bundle"
+	"fx/bundle/approval"
+	"fx/schema"
+)
+
+// Report is everything that a reviewer is shown.
+type Report struct {
+	Facts
+	FactsSHA256 string             `json:"facts_sha256"` // what a review signs as reportSha256
+	Decision    *approval.Decision `json:"decision"`     // of the policy in force, now
+}
+
+// Facts are the part of a report that depends on the bundle alone.
+type Facts struct {
+	BundleID     string `json:"bundle_id"`
+	Name         string `json:"name"`
+	Version      string `json:"version"`
+	TreeSHA256   string `json:"tree_sha256"`
+	Encoder      string `json:"encoder"`
+	FileBytes    int64  `json:"file_bytes"`
+	ContentBytes int64  `json:"content_bytes"` // of all files inside
+	Plan         *Plan  `json:"plan,omitempty"`
+	PlanError    string `json:"plan_error,omitempty"` // why there is no plan to show
+	Files        []File `json:"files"`
+	Notes        []Note `json:"notes"`
+}
+
+// Plan is what the bundle's plan says, as the runtime understands it.
+type Plan struct {
+	File          string   `json:"file"`
+	Hash          string   `json:"hash"`
+	FederationID  string   `json:"federation_id"`
+	Address       string   `json:"address"` // host:port of the aggregator
+	Collaborators []string `json:"collaborators"`
+	Rounds        int      `json:"rounds"`
+	TLS           bool     `json:"tls"`
+	ClientAuth    bool     `json:"client_auth"`
+	NewConnection bool     `json:"new_connection_per_request"`
+	TaskRunner    string   `json:"task_runner"`
+	DataLoader    string   `json:"data_loader"`
+	BundledCode   bool     `json:"bundled_code"` // task runner or data loader come from the bundle
+	Assigner      string   `json:"assigner"`
+	Straggler     string   `json:"straggler_policy"`
+	Pipeline      string   `json:"compression_pipeline"`
+	Tasks         []Task   `json:"tasks"`
+	Model         string   `json:"model"` // path of the initial model
+	Tensors       []Tensor `json:"tensors"`
+	TensorBytes   int64    `json:"tensor_bytes"`        // of the model once
+	MaxRoundBytes int64    `json:"max_bytes_per_round"` // of tensors that one collaborator can send: the model once per task
+}
+
+// Task is one task of the plan.
+type Task struct {
+	Name        string   `json:"name"`
+	Function    string   `json:"function"`
+	Apply       string   `json:"apply"`       // "global" or "local"
+	Aggregation string   `json:"aggregation"` // template, or "weighted average"
+	Metrics     []string `json:"metrics"`     // names of numbers that may leave
+}
+
+// Tensor is one tensor of the initial model. Updates have the same names and
+// shapes; nothing else may leave.
+type Tensor struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	Bytes int64  `json:"bytes"`
+}
+
+// File is one file of the bundle.
+type File struct {
+	Path   string `json:"path"`
+	Mode   string `json:"mode"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Note is something that deserves a look.
+type Note struct {
+	Rule    string `json:"rule"` // stable id
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+}
+
+// New makes the report of a checked bundle.
+func New(c *bundle.Checked, d *approval.Decision) (*Report, error) {
+	f := Facts{
+		BundleID: c.ID().String(), Name: c.Name(), Version: c.Version(), TreeSHA256: c.TreeSHA256(),
+		Encoder: c.Encoder(), FileBytes: c.Size(), Files: []File{}, Notes: []Note{},
+	}
+	for _, e := range c.Files() {
+		f.ContentBytes += e.Size
+		f.Files = append(f.Files, File{Path: e.Path, Mode: e.Mode(), Size: e.Size, SHA256: e.Digest()})
+		f.Notes = append(f.Notes, notes(e)...)
+	}
+	federation, err := c.Federation("")
+	if err == nil {
+		f.Plan, err = plan(federation)
+	}
+	if err != nil {
+		f.PlanError = err.Error()
+		f.Notes = append(f.Notes, Note{Rule: "plan", Message: "the runtime will refuse this bundle: its plan, roster or model cannot be used"})
+	} else {
+		f.Notes = append(f.Notes, f.Plan.notes()...)
+	}
+	sum, err := f.sum()
+	if err != nil {
+		return nil, err
+	}
+	return &Report{Facts: f, FactsSHA256: sum, Decision: d}, nil
+}
+
+// sum is the SHA-256 of the facts' JSON, which anyone with the same bundle can
+// make again.
+func (f *Facts) sum() (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(f); err != nil {
+		return "", fmt.Errorf("cannot encode the report: %v", err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func plan(f *bundle.Federation) (*Plan, error) {
+	r := f.Plan
+	p := &Plan{
+		File: bundle.PlanPath, Hash: r.Hash, FederationID: r.FederationID,
+		Address:       net.JoinHostPort(r.Network.Host, strconv.Itoa(r.Network.Port)),
+		Collaborators: append([]string{}, f.Roster...), Rounds: r.Aggregator.Rounds,
+		TLS: r.Network.TLS, ClientAuth: r.Network.RequireClientAuth, NewConnection: r.Network.NewConnectionPerRequest,
+		TaskRunner: r.TaskRunner.Template, DataLoader: r.DataLoader.Template,
+		Assigner: r.Assigner.Template, Straggler: r.Straggler.Template, Pipeline: r.Compression.Template,
+		Tasks: []Task{}, Model: path.Clean(r.Aggregator.InitStatePath), Tensors: []Tensor{},
+	}
+	p.BundledCode = bundled(p.TaskRunner) || bundled(p.DataLoader)
+	for _, t := range r.Tasks {
+		p.Tasks = append(p.Tasks, task(t))
+	}
+	infos, err := f.Model.Infos()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range infos {
+		p.Tensors = append(p.Tensors, Tensor{Name: i.Name, DType: string(i.DType), Shape: append([]int{}, i.Shape...), Bytes: i.Bytes()})
+		p.TensorBytes += i.Bytes()
+	}
+	p.MaxRoundBytes = p.TensorBytes * int64(len(p.Tasks))
+	return p, nil
+}
+
+func task(t schema.Task) Task {
+	out := Task{Name: t.Name, Function: t.Function, Apply: t.Apply(), Aggregation: t.Aggregation.Template, Metrics: []string{}}
+	if out.Aggregation == "" {
+		out.Aggregation = "weighted average"
+	}
+	list, _ := t.Kwargs["metrics"].([]any)
+	for _, m := range list {
+		if name, ok := m.(string); ok {
+			out.Metrics = append(out.Metrics, name)
+		}
+	}
+	return out
+}
+
+// bundled reports whether a template names code that travels in the bundle.
+func bundled(template string) bool { return strings.HasPrefix(template, "src.") }
+
+func (p *Plan) notes() []Note {
+	var list []Note
+	if p.BundledCode {
+		list = append(list, Note{"bundled-code", "src/", "code of this bundle runs at your site: read src/"})
+	}
+	if !p.TLS || !p.ClientAuth {
+		list = append(list, Note{"no-tls", p.File, "the plan switches off TLS or client authentication; the runtime refuses it"})
+	}
+	return list
+}
+
+// notes are what a file's name and mode give reason to look at.
+func notes(f bundle.File) []Note {
+	var list []Note
+	add := func(rule, message string) { list = append(list, Note{rule, f.Path, message}) }
+	for _, part := range strings.Split(f.Path, "/") {
+		switch {
+		case strings.HasPrefix(part, "-"):
+			add("leading-hyphen", "the name looks like an option to command-line tools")
+		case part == ".git" || part == "__pycache__":
+			add("left-over", part+" does not belong into a workspace")
+		case strings.HasPrefix(part, ".") && f.Path != ".workspace" && f.Path != ".fxignore":
+			add("hidden", "the name is hidden in listings")
+		}
+	}
+	if ext := strings.ToLower(path.Ext(f.Path)); ext == ".pyc" || ext == ".pyo" {
+		add("compiled", "compiled code, which cannot be read in review")
+	}
+	if f.Executable {
+		add("executable", "may be run as a program")
+	}
+	if strings.ContainsFunc(f.Path, func(r rune) bool { return r > 0x7e }) {
+		add("non-ascii-path", "the name has letters that may look like others")
+	}
+	return list
+}

@@ -1,0 +1,190 @@
+package inspect
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"fx/bundle/approval"
+	"fx/cli/ui"
+)
+
+// Text writes the report for people: the verdict first, then what runs, what
+// leaves, to where, who signed, notes and the inventory. Whatever comes from the
+// bundle is cleaned of control and direction characters.
+func (r *Report) Text(w io.Writer) error {
+	if err := r.Summary(w); err != nil {
+		return err
+	}
+	p := &printer{w: w}
+	p.head("FILES")
+	rows := make([][]string, len(r.Files))
+	for i, f := range r.Files {
+		rows[i] = []string{f.Mode, fmt.Sprint(f.Size), f.SHA256, f.Path}
+	}
+	p.table([]string{"MODE", "SIZE", "SHA-256", "PATH"}, rows)
+	return p.err
+}
+
+// Summary writes the report without the inventory.
+func (r *Report) Summary(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("%s", Verdict(r.Decision))
+	p.line("")
+	p.line("bundle    %s %s", r.Name, r.Version)
+	p.line("id        %s", r.BundleID)
+	p.line("tree      %s", r.TreeSHA256)
+	p.line("size      %s in the file, %s in %d files", ui.Bytes(r.FileBytes), ui.Bytes(r.ContentBytes), len(r.Files))
+	p.line("report    %s", r.FactsSHA256)
+	if r.Plan != nil {
+		p.plan(r.Plan)
+	} else {
+		p.head("PLAN")
+		p.line("cannot be used: %s", r.PlanError)
+	}
+	p.signatures(r.Decision)
+	p.head("NOTES")
+	for _, n := range r.Notes {
+		if n.Path != "" {
+			p.line("%s: %s (%s)", n.Path, n.Message, n.Rule)
+		} else {
+			p.line("%s (%s)", n.Message, n.Rule)
+		}
+	}
+	if len(r.Notes) == 0 {
+		p.line("none from names, modes and plan; the contents of files are yours to read")
+	}
+	return p.err
+}
+
+// Verdict says in one line whether the bundle may run here now.
+func Verdict(d *approval.Decision) string {
+	if d.Approved {
+		return fmt.Sprintf("APPROVED under the %s policy by %s", d.Policy, names(d.Counted(approval.ReviewType)))
+	}
+	var why []string
+	for _, rule := range d.Rules {
+		if !rule.Holds {
+			why = append(why, rule.Reason)
+		}
+	}
+	return fmt.Sprintf("NOT APPROVED under the %s policy: %s", d.Policy, strings.Join(why, "; "))
+}
+
+func names(list []approval.Signature) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, s.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// printer writes lines until one cannot be written.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, a ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.w, oneLine(fmt.Sprintf(format, a...)))
+	}
+}
+
+func (p *printer) head(title string) {
+	p.line("")
+	p.line("%s", title)
+}
+
+func (p *printer) table(header []string, rows [][]string) {
+	if p.err == nil {
+		p.err = ui.Table(p.w, header, rows)
+	}
+}
+
+// oneLine keeps a value from the bundle from forging a line of the report.
+func oneLine(s string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(ui.Clean(s))
+}
+
+func (p *printer) plan(f *Plan) {
+	p.head("WHAT RUNS")
+	code := "built into fx: no code of this bundle runs"
+	if f.BundledCode {
+		code = "code of this bundle (src/)"
+	}
+	p.line("%s", code)
+	p.line("task runner  %s", f.TaskRunner)
+	p.line("data loader  %s", f.DataLoader)
+	p.line("rounds       %d, assigned by %s, closed by %s", f.Rounds, short(f.Assigner), short(f.Straggler))
+	p.line("federation   %s (plan hash %s)", f.FederationID, f.Hash)
+	rows := make([][]string, len(f.Tasks))
+	for i, t := range f.Tasks {
+		rows[i] = []string{t.Name, t.Function, t.Apply, t.Aggregation, orNone(t.Metrics)}
+	}
+	p.table([]string{"TASK", "FUNCTION", "MODEL", "AGGREGATION", "METRICS THAT LEAVE"}, rows)
+
+	p.head("WHAT LEAVES")
+	p.line("each task may send the metrics above and tensors exactly as in %s: %s a time,", f.Model, ui.Bytes(f.TensorBytes))
+	p.line("at most %s per round from one site, as %s", ui.Bytes(f.MaxRoundBytes), short(f.Pipeline))
+	rows = make([][]string, len(f.Tensors))
+	for i, t := range f.Tensors {
+		rows[i] = []string{t.Name, t.DType, fmt.Sprint(t.Shape), fmt.Sprint(t.Bytes)}
+	}
+	if len(rows) == 0 {
+		rows = [][]string{{"none"}}
+	}
+	p.table([]string{"TENSOR", "TYPE", "SHAPE", "BYTES"}, rows)
+
+	p.head("TO WHERE")
+	connection := "a new connection for every request"
+	if !f.NewConnection {
+		connection = "one lasting connection"
+	}
+	p.line("%s, %s, opened by the site", f.Address, connection)
+	p.line("collaborators: %s", orNone(f.Collaborators))
+}
+
+func (p *printer) signatures(d *approval.Decision) {
+	p.head("WHO SIGNED")
+	if len(d.Signatures) == 0 {
+		p.line("nobody")
+	}
+	for _, s := range d.Signatures {
+		status := "counts"
+		if !s.Counts {
+			status = "does not count: " + s.Reason
+		}
+		what := s.Decision
+		switch {
+		case s.Predicate == approval.ReleaseType:
+			what = "RELEASED"
+		case what == "":
+			what = s.Predicate
+		}
+		p.line("%s %s: %s on %s; %s", orUnknown(s.Role), orUnknown(s.Name), what, orUnknown(s.SignedAt), status)
+		if s.ValidUntil != "" {
+			p.line("  valid from %s until %s", s.ValidFrom, s.ValidUntil)
+		}
+		if s.Comment != "" {
+			p.line("  comment: %s", s.Comment)
+		}
+	}
+}
+
+// short is the last part of a template's name.
+func short(template string) string { return template[strings.LastIndexByte(template, '.')+1:] }
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}

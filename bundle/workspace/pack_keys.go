@@ -1,0 +1,82 @@
+package workspace
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"io"
+	"io/fs"
+)
+
+const (
+	scanChunk = 1 << 20
+	maxDERKey = 64 << 10 // bytes; a file larger than that is no bare key
+)
+
+var pemKey = []byte("PRIVATE KEY-----")
+
+// privateKey says in which form a file holds a private key, "" if it holds
+// none. Text is searched to its end for PEM blocks (PKCS#8, encrypted or not,
+// PKCS#1, SEC 1, OpenSSH); small files are also tried as DER and PKCS#12.
+func privateKey(root fs.FS, name string) (why string, err error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := make([]byte, 0, scanChunk)
+	for first := true; ; first = false {
+		n, err := io.ReadFull(f, buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if bytes.Contains(buf, pemKey) {
+			return "holds a private key (PEM); keys never travel in a bundle", nil
+		}
+		end := err == io.EOF || err == io.ErrUnexpectedEOF
+		if end && first && len(buf) <= maxDERKey && derKey(buf) {
+			return "is a private key (DER or PKCS#12); keys never travel in a bundle", nil
+		}
+		if end {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		// Keep as much of the end as a marker might begin in.
+		keep := copy(buf[:cap(buf)], buf[len(buf)-len(pemKey)+1:])
+		buf = buf[:keep]
+	}
+}
+
+// derKey reports whether data is a private key in one of the binary forms.
+func derKey(data []byte) bool {
+	if _, err := x509.ParsePKCS8PrivateKey(data); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(data); err == nil {
+		return true
+	}
+	if _, err := x509.ParseECPrivateKey(data); err == nil {
+		return true
+	}
+	var encrypted struct { // RFC 5958, EncryptedPrivateKeyInfo
+		Algorithm struct {
+			OID    asn1.ObjectIdentifier
+			Params asn1.RawValue `asn1:"optional"`
+		}
+		Data []byte
+	}
+	if rest, err := asn1.Unmarshal(data, &encrypted); err == nil && len(rest) == 0 {
+		return true
+	}
+	var pfx struct { // RFC 7292, PFX
+		Version  int
+		AuthSafe struct {
+			OID     asn1.ObjectIdentifier
+			Content asn1.RawValue `asn1:"optional,explicit,tag:0"`
+		}
+		MAC asn1.RawValue `asn1:"optional"`
+	}
+	_, err := asn1.Unmarshal(data, &pfx)
+	return err == nil && pfx.Version == 3
+}

@@ -1,0 +1,103 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Write creates a workspace folder out of files, and then calls finish with the
+// folder's temporary path to add what it likes. dir appears under its name when
+// everything is in it and on disk. It must not exist, or be empty.
+func Write(dir string, files []File, finish func(folder string) error) (err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	if err := checkTarget(dir); err != nil {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	folder, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".new-")
+	if err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(folder)
+		}
+	}()
+	if err := os.Chmod(folder, 0o755); err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	for _, f := range files {
+		if err := writeFile(filepath.Join(folder, filepath.FromSlash(f.Path)), f.Data); err != nil {
+			return fmt.Errorf("cannot create workspace: %v", err)
+		}
+	}
+	if err := finish(folder); err != nil {
+		return err
+	}
+	if err := syncFolders(folder); err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	if err := os.Rename(folder, dir); err != nil {
+		return fmt.Errorf("cannot create workspace: %v", err)
+	}
+	return syncFolder(parent)
+}
+
+// checkTarget refuses what a new workspace would overwrite.
+func checkTarget(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot create workspace %q: there is something that is no folder, or cannot be read: %v", dir, err)
+	case len(entries) > 0:
+		return fmt.Errorf("cannot create workspace %q: the folder is not empty, and nothing is ever overwritten", dir)
+	}
+	if here, err := os.Getwd(); err == nil && here == dir {
+		return fmt.Errorf("cannot create workspace %q: it is the current folder; name a new one", dir)
+	}
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncFolders(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return syncFolder(path)
+	})
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
