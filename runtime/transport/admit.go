@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+// unary and stream put every request through the same three steps: who is it,
+// serve, and say in the log what was refused or broke.
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	ctx, err = s.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	err = s.guard(ctx, info.FullMethod, func() error {
+		resp, err = handle(ctx, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx, err := s.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return s.guard(ctx, info.FullMethod, func() error {
+		return handle(srv, &admittedStream{ServerStream: ss, ctx: ctx})
+	})
+}
+
+// admittedStream is a stream whose context knows the peer.
+type admittedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (a *admittedStream) Context() context.Context { return a.ctx }
+
+// admit verifies the peer's certificate as of now. The handshake did so too,
+// but a connection may outlast a certificate, and a revocation.
+func (s *Server) admit(ctx context.Context, method string) (context.Context, error) {
+	s.requests.Add(1)
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, status.Error(codes.Internal, "internal: request without a connection")
+	}
+	info, ok := from.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.PeerCertificates) == 0 {
+		return nil, Refusal(CauseWrongRole, "no client certificate")
+	}
+	chain := info.State.PeerCertificates
+	now := s.now()
+	id, err := s.verify(chain, now)
+	if err != nil {
+		cause, detail, ok := rejection(err, chain[0], nil, now)
+		if !ok {
+			cause, detail = CauseWrongRole, "certificate "+subject(chain[0])+" is not accepted"
+		}
+		s.log.Warn("request refused", "cause", string(cause), "peer", chain[0].Subject.CommonName,
+			"addr", from.Addr.String(), "method", method, "detail", detail, "error", err.Error())
+		return nil, Refusal(cause, "%s", detail)
+	}
+	return withPeer(ctx, Peer{Identity: id, Certificate: chain[0], Addr: from.Addr.String()}), nil
+}
+
+// guard runs a handler. A panic ends the request, not the process; an error
+// that is no gRPC status is for the log and not for the peer.
+func (s *Server) guard(ctx context.Context, method string, handle func() error) (err error) {
+	p, _ := PeerOf(ctx)
+	log := s.log.With("peer", p.Identity.Name, "addr", p.Addr, "method", method)
+	defer func() {
+		if r := recover(); r != nil {
+			log.Error("request ended in a panic", "panic", r, "stack", string(debug.Stack()))
+			err = errInternal
+		}
+	}()
+	err = handle()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && !hasStatus(err) {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	if !hasStatus(err) {
+		log.Error("request failed", "error", err.Error())
+		return errInternal
+	}
+	st := status.Convert(err)
+	switch st.Code() {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition:
+		cause, detail, _ := readRefusal(st)
+		log.Warn("request refused", "cause", string(cause), "detail", detail)
+	default:
+		log.Info("request not served", "code", st.Code().String(), "detail", clean(st.Message()))
+	}
+	return err
+}
+
+var errInternal = status.Error(codes.Internal, "internal: the aggregator's log has the reason")
+
+// hasStatus says whether err carries a gRPC status of its own.
+func hasStatus(err error) bool {
+	var s interface{ GRPCStatus() *status.Status }
+	return errors.As(err, &s)
+}

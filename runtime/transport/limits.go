@@ -1,0 +1,21 @@
+package transport
+
+import "time"
+
+// Sizes are OpenFL's, on both sides of both implementations, except what a
+// server takes: an upload comes in chunks, and every other request is small.
+const (
+	maxMessage  = 1 << 30  // bytes of one gRPC message
+	maxRequest  = 8 << 20  // bytes of one gRPC message to a server
+	maxMetadata = 32 << 20 // bytes of one request's headers
+	chunkSize   = 2 << 20  // bytes of an upload per message
+)
+
+// Times and counts that bound what a peer can hold without doing anything.
+const (
+	handshakeTimeout = 20 * time.Second // TCP accepted to HTTP/2 ready; gRPC clients use the same
+	stopGrace        = 5 * time.Second  // for requests in flight when the server ends
+	maxStreams       = 64               // requests at once on one connection
+	probeIdle        = 2 * time.Minute  // silence after which the server asks whether a peer is alive
+	probeTimeout     = 20 * time.Second // for the answer
+)

@@ -1,0 +1,62 @@
+package transport
+
+import (
+	"net"
+	"sync"
+)
+
+// tracker is a listener that can cut every connection it accepted. gRPC cuts
+// only those that are past the handshake, and would let a peer that dawdles in
+// it hold up the end.
+type tracker struct {
+	net.Listener
+	mu    sync.Mutex
+	over  bool
+	conns map[*trackedConn]struct{}
+}
+
+func track(l net.Listener) *tracker {
+	return &tracker{Listener: l, conns: make(map[*trackedConn]struct{})}
+}
+
+// Accept waits for the next connection.
+func (t *tracker) Accept() (net.Conn, error) {
+	raw, err := t.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &trackedConn{Conn: raw, owner: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		_ = raw.Close()
+		return nil, net.ErrClosed
+	}
+	t.conns[c] = struct{}{}
+	return c, nil
+}
+
+// cut closes all connections, and those that are still accepted later.
+func (t *tracker) cut() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	for c := range t.conns {
+		_ = c.Conn.Close()
+	}
+	clear(t.conns)
+}
+
+// trackedConn leaves its tracker when it is closed.
+type trackedConn struct {
+	net.Conn
+	owner *tracker
+}
+
+// Close ends the connection.
+func (c *trackedConn) Close() error {
+	c.owner.mu.Lock()
+	delete(c.owner.conns, c)
+	c.owner.mu.Unlock()
+	return c.Conn.Close()
+}
