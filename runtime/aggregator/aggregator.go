@@ -1,0 +1,277 @@
+// Package aggregator runs the rounds of a federation: it hands out tasks,
+// accepts results into the journal, closes rounds, and serves models.
+//
+// It holds nothing that the journal does not: at every start the state is read
+// from there, so that an aggregator which was killed carries on as if it had
+// only paused.
+package aggregator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"fx/bundle"
+	openflpb "fx/proto"
+	"fx/runtime/aggregation"
+	"fx/runtime/assigner"
+	"fx/runtime/codec"
+	"fx/runtime/journal"
+	"fx/runtime/straggler"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+	"fx/schema"
+)
+
+// Options is what an aggregator works with.
+type Options struct {
+	Bundle  *bundle.Verified // plan, roster and initial model
+	Journal *journal.Journal
+	Host    string // this host's name, for a plan that leaves the address open
+	Output  string // folder for best, last and final models
+	Log     *slog.Logger
+}
+
+// Aggregator is the state of one federation. It implements the OpenFL service.
+type Aggregator struct {
+	openflpb.UnimplementedAggregatorServer
+	o          Options
+	plan       *schema.Resolved
+	roster     []string // sorted
+	federation transport.Federation
+	pipeline   codec.Pipeline
+	assigner   assigner.Assigner
+	policy     straggler.Policy
+	algorithms map[string]aggregation.Algorithm // by task
+	tasks      map[string]schema.Task
+	first      int // the initial model's round
+
+	mu       sync.Mutex
+	round    int
+	open     openRound
+	history  Report
+	told     map[string]bool
+	complete bool          // all rounds are closed
+	done     chan struct{} // everybody was told
+	turned   chan struct{} // closed and replaced whenever a round closes
+	failed   chan error    // a round that cannot be closed
+}
+
+// openRound is the round that is under way.
+type openRound struct {
+	assigned map[string][]string        // collaborator -> tasks in order
+	has      map[string]map[string]bool // collaborator -> task -> result accepted
+	done     []string                   // collaborators whose tasks are all in
+}
+
+// Report is what a federation has come to.
+type Report struct {
+	FederationID string                 `json:"federation_id"`
+	Rounds       int                    `json:"rounds"` // rounds closed, counted from 0
+	Best         *journal.BestSelection `json:"best,omitempty"`
+	FinalSHA256  string                 `json:"final_sha256,omitempty"` // of final.safetensors
+	Metrics      []journal.MetricEntry  `json:"metrics"`                // of the last closed round
+
+	outcome string // SHA-256 of the last outcome record
+}
+
+// New reads the state of a federation from its journal, finishes what was
+// interrupted, and is ready to serve.
+func New(o Options) (*Aggregator, error) {
+	f, err := o.Bundle.Federation(o.Host)
+	if err != nil {
+		return nil, err
+	}
+	return start(f, o)
+}
+
+// start is New for what a verified bundle says.
+func start(f *bundle.Federation, o Options) (*Aggregator, error) {
+	a := &Aggregator{
+		o:          o,
+		tasks:      map[string]schema.Task{},
+		algorithms: map[string]aggregation.Algorithm{},
+		told:       map[string]bool{},
+		done:       make(chan struct{}),
+		turned:     make(chan struct{}),
+		failed:     make(chan error, 1),
+	}
+	a.plan, a.roster = f.Plan, slices.Sorted(slices.Values(f.Roster))
+	if len(a.roster) == 0 {
+		return nil, fmt.Errorf("cannot start the aggregator: the roster %q names no collaborator: %w", bundle.RosterPath, schema.ErrInvalid)
+	}
+	a.federation = transport.Federation{
+		ID: a.plan.FederationID, AggregatorID: a.plan.AggregatorID,
+		Member: func(name string) bool { _, ok := slices.BinarySearch(a.roster, name); return ok },
+	}
+	a.history = Report{FederationID: a.plan.FederationID, Metrics: []journal.MetricEntry{}}
+	if err := a.components(); err != nil {
+		return nil, err
+	}
+	if err := a.initialModel(f.Model); err != nil {
+		return nil, err
+	}
+	return a, a.recover()
+}
+
+// components builds what the plan names from the tables.
+func (a *Aggregator) components() error {
+	var names []string
+	for _, t := range a.plan.Tasks {
+		algorithm, err := aggregation.New(t.Aggregation)
+		if err != nil {
+			return fmt.Errorf("cannot aggregate task %q: %w", t.Name, err)
+		}
+		a.tasks[t.Name], a.algorithms[t.Name] = t, algorithm
+		names = append(names, t.Name)
+	}
+	var err error
+	if a.assigner, err = assigner.New(a.plan.Assigner, names, a.roster, a.plan.FederationID); err != nil {
+		return err
+	}
+	if a.policy, err = straggler.New(a.plan.Straggler); err != nil {
+		return err
+	}
+	a.pipeline, err = codec.New(a.plan.Compression)
+	return err
+}
+
+// initialModel puts the initial model into the journal unless it is there.
+func (a *Aggregator) initialModel(model *bundle.Model) error {
+	round, err := tensor.Round(model.Tensors)
+	if err != nil {
+		return fmt.Errorf("cannot start from the initial model %q: %w", a.plan.Aggregator.InitStatePath, err)
+	}
+	a.first = int(round)
+	m, err := a.o.Journal.Model(a.first)
+	if err == nil {
+		return m.Close()
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err = a.o.Journal.WriteModel(a.first, func(w io.Writer) error {
+		return tensor.ModelToSafetensors(w, model.Data, model.Tensors)
+	})
+	return err
+}
+
+// recover walks through the closed rounds and loads the open one.
+func (a *Aggregator) recover() error {
+	a.round, a.history.Rounds = a.first, a.first
+	for {
+		outcome, sum, err := a.o.Journal.Outcome(a.round)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		a.remember(outcome, sum)
+		a.round++
+	}
+	quit, err := a.o.Journal.Quit()
+	if err != nil {
+		return err
+	}
+	for _, name := range quit {
+		a.told[name] = true
+	}
+	if a.round > a.first {
+		a.o.Log.Info("carrying on", "round", a.round, "rounds", a.plan.Aggregator.Rounds)
+	}
+	return a.begin()
+}
+
+func (a *Aggregator) remember(o journal.Outcome, sum string) {
+	a.history.Rounds = o.Round + 1
+	a.history.Best, a.history.Metrics, a.history.FinalSHA256, a.history.outcome = o.Best, o.Metrics, o.Model, sum
+}
+
+// begin starts the current round from what the journal has of it, and closes
+// it if nothing is missing. The caller holds mu, or is New.
+func (a *Aggregator) begin() error {
+	for a.round < a.plan.Aggregator.Rounds {
+		if err := a.load(); err != nil {
+			return err
+		}
+		closing, sum, err := a.o.Journal.Closing(a.round)
+		switch {
+		case err == nil: // interrupted between decision and outcome
+			err = a.finish(closing, sum)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		case !a.policy.Closed(len(a.open.done), len(a.roster)):
+			return nil
+		default:
+			err = a.closeRound()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	a.complete = true
+	return a.writeFinal()
+}
+
+// load reads which results of the current round are in the journal.
+func (a *Aggregator) load() error {
+	a.open = openRound{
+		assigned: a.assigner.Assign(a.round, a.roster),
+		has:      map[string]map[string]bool{},
+	}
+	for _, name := range a.roster {
+		a.open.has[name] = map[string]bool{}
+	}
+	accepted, err := a.o.Journal.Accepted(a.round)
+	if err != nil {
+		return err
+	}
+	for _, task := range slices.Sorted(maps.Keys(accepted)) {
+		for _, name := range accepted[task] {
+			if a.open.has[name] != nil {
+				a.open.accept(name, task)
+			}
+		}
+	}
+	return nil
+}
+
+// accept notes a result and whether its sender has now done all its tasks.
+func (r *openRound) accept(name, task string) {
+	r.has[name][task] = true
+	if slices.Contains(r.done, name) || len(r.pending(name)) > 0 {
+		return
+	}
+	r.done = append(r.done, name)
+}
+
+// pending lists the tasks of a collaborator that have no result yet, in order.
+func (r *openRound) pending(name string) []string {
+	var out []string
+	for _, t := range r.assigned[name] {
+		if !r.has[name][t] {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Done is closed when the federation is complete and every collaborator was
+// told so.
+func (a *Aggregator) Done() <-chan struct{} { return a.done }
+
+// Failed delivers the reason when a round cannot be closed.
+func (a *Aggregator) Failed() <-chan error { return a.failed }
+
+// Report says what the federation has come to.
+func (a *Aggregator) Report() Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.history
+}

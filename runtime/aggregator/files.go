@@ -1,0 +1,61 @@
+package aggregator
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"fx/runtime/tensor"
+)
+
+// finalName is the model after the last round, which OpenFL does not save: its
+// last model is the one that the last round began with.
+const finalName = "final"
+
+// save writes a round's model where the plan says, as OpenFL's .pbuf and as
+// .safetensors beside it. As in OpenFL, the model of a round is the one that
+// the round began with.
+func (a *Aggregator) save(planPath string, round int) error {
+	model, err := a.o.Journal.Model(round)
+	if err != nil {
+		return fmt.Errorf("cannot save the model of round %d: %w", round, err)
+	}
+	defer func() { _ = model.Close() }() // read only
+	pbuf := filepath.Join(a.o.Output, filepath.FromSlash(planPath))
+	if err := os.MkdirAll(filepath.Dir(pbuf), 0o755); err != nil {
+		return fmt.Errorf("cannot save the model of round %d: %v", round, err)
+	}
+	err = tensor.WriteFile(pbuf, true, func(w io.Writer) error { return tensor.SafetensorsToModel(w, model.File) })
+	if err != nil {
+		return err
+	}
+	return tensor.WriteFile(strings.TrimSuffix(pbuf, filepath.Ext(pbuf))+".safetensors", true, func(w io.Writer) error {
+		_, err := io.Copy(w, model.Reader())
+		return err
+	})
+}
+
+// writeFinal saves the model after the last round beside the last one.
+func (a *Aggregator) writeFinal() error {
+	a.checkDone()
+	return a.save(a.finalPath(), a.round)
+}
+
+func (a *Aggregator) finalPath() string {
+	last := a.plan.Aggregator.LastStatePath
+	return path.Join(path.Dir(last), finalName+path.Ext(last))
+}
+
+// Files lists the model files that a complete federation leaves, in the
+// aggregator's output folder.
+func (a *Aggregator) Files() map[string]string {
+	s := a.plan.Aggregator
+	return map[string]string{
+		"best":  filepath.Join(a.o.Output, filepath.FromSlash(s.BestStatePath)),
+		"last":  filepath.Join(a.o.Output, filepath.FromSlash(s.LastStatePath)),
+		"final": filepath.Join(a.o.Output, filepath.FromSlash(a.finalPath())),
+	}
+}

@@ -1,0 +1,251 @@
+package aggregator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"fx/runtime/journal"
+	"fx/runtime/tensor"
+	"fx/schema"
+)
+
+// closeRound decides whose results count and makes the round's outcome from
+// them. The caller holds mu, or is New.
+func (a *Aggregator) closeRound() error {
+	closing := journal.Closing{
+		Round: a.round, Previous: a.history.outcome,
+		Done: slices.Sorted(slices.Values(a.open.done)), Stragglers: []string{}, Results: []journal.ResultEntry{},
+	}
+	for _, name := range a.roster {
+		if !slices.Contains(closing.Done, name) {
+			closing.Stragglers = append(closing.Stragglers, name)
+		}
+	}
+	for _, task := range a.plan.Tasks {
+		for _, name := range closing.Done {
+			if !a.open.has[name][task.Name] {
+				continue
+			}
+			entry, err := a.resultEntry(task.Name, name)
+			if err != nil {
+				return err
+			}
+			closing.Results = append(closing.Results, entry)
+		}
+	}
+	sum, err := a.o.Journal.WriteClosing(closing)
+	if err != nil {
+		return err
+	}
+	return a.finish(closing, sum)
+}
+
+func (a *Aggregator) resultEntry(task, name string) (journal.ResultEntry, error) {
+	r, err := a.o.Journal.Result(a.round, task, name)
+	if err != nil {
+		return journal.ResultEntry{}, err
+	}
+	return journal.ResultEntry{Task: task, Collaborator: name, DataSize: r.DataSize, SHA256: r.SHA256}, r.Close()
+}
+
+// finish makes the next model and the outcome of a decided round. All it writes
+// is a function of the closing, so doing it twice changes nothing.
+func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
+	base, err := a.o.Journal.Model(closing.Round)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = base.Close() }() // read only
+	f := fold{a: a, base: base, trained: map[string]foldedTensor{}}
+	defer f.close()
+	for _, task := range a.plan.Tasks {
+		if err := f.add(task, closing); err != nil {
+			return fmt.Errorf("cannot aggregate task %q: %w", task.Name, err)
+		}
+	}
+	outcome := journal.Outcome{Round: closing.Round, Closing: closingSum, Metrics: f.metrics, Best: a.history.Best}
+	if outcome.Metrics == nil {
+		outcome.Metrics = []journal.MetricEntry{}
+	}
+	if outcome.Model, err = a.o.Journal.WriteModel(closing.Round+1, f.writeModel); err != nil {
+		return err
+	}
+	improved := f.score != nil && (outcome.Best == nil || *f.score > outcome.Best.Score)
+	if improved {
+		outcome.Best = &journal.BestSelection{Round: closing.Round, Score: *f.score}
+		if err := a.save(a.plan.Aggregator.BestStatePath, closing.Round); err != nil {
+			return err
+		}
+	}
+	if err := a.save(a.plan.Aggregator.LastStatePath, closing.Round); err != nil {
+		return err
+	}
+	sum, err := a.o.Journal.WriteOutcome(outcome)
+	if err != nil {
+		return err
+	}
+	a.remember(outcome, sum)
+	a.announce(outcome, len(closing.Stragglers), improved)
+	a.round++
+	close(a.turned)
+	a.turned = make(chan struct{})
+	return a.forget(closing.Round)
+}
+
+func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) {
+	attrs := []any{"round", o.Round, "of", a.plan.Aggregator.Rounds, "collaborators", len(a.roster) - stragglers}
+	for _, m := range o.Metrics {
+		attrs = append(attrs, m.Task+"/"+m.Name, fmt.Sprintf("%.4f", m.Value))
+	}
+	a.o.Log.Info("round closed", append(attrs, "best", improved)...)
+}
+
+// forget removes the raw results and the model of the round that is now older
+// than the plan's db_store_rounds. A negative number keeps all; the initial
+// model always stays.
+func (a *Aggregator) forget(closed int) error {
+	keep := a.plan.Aggregator.DBStoreRounds
+	old := closed - keep
+	if keep < 0 || old < a.first {
+		return nil
+	}
+	err := a.o.Journal.Forget(old)
+	if old != a.first {
+		err = errors.Join(err, a.o.Journal.ForgetModel(old))
+	}
+	return err
+}
+
+// fold gathers what a round's results make of the model and the metrics.
+type fold struct {
+	a       *Aggregator
+	base    *journal.Model
+	results []*journal.Result
+	trained map[string]foldedTensor
+	metrics []journal.MetricEntry
+	score   *float64 // of the model at the start of the round
+}
+
+func (f *fold) close() {
+	for _, r := range f.results {
+		_ = r.Close() // read only
+	}
+}
+
+// contribution is one collaborator's result of a task.
+type contribution struct {
+	name   string
+	weight float64
+	result *journal.Result
+	tensor tensor.Named
+}
+
+// add takes in the results of one task. As in OpenFL, the tensors of the first
+// collaborator (here: by name) are the list that all must have.
+func (f *fold) add(task schema.Task, closing journal.Closing) error {
+	var from []contribution
+	for _, e := range closing.Results {
+		if e.Task != task.Name {
+			continue
+		}
+		r, err := f.a.o.Journal.Result(closing.Round, e.Task, e.Collaborator)
+		if err != nil {
+			return err
+		}
+		f.results = append(f.results, r)
+		if r.SHA256 != e.SHA256 {
+			return fmt.Errorf("the journal is damaged: the result of %q has SHA-256 %s, was accepted with %s", e.Collaborator, r.SHA256, e.SHA256)
+		}
+		from = append(from, contribution{name: e.Collaborator, weight: float64(e.DataSize), result: r})
+	}
+	if len(from) == 0 {
+		return nil
+	}
+	for _, t := range from[0].result.Tensors {
+		updates, err := matching(t, from)
+		if err != nil {
+			return err
+		}
+		if err := f.addTensor(task, t, updates); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matching finds the tensor that t is in every collaborator's result.
+func matching(t tensor.Named, from []contribution) ([]contribution, error) {
+	key := tensorKey(t)
+	out := slices.Clone(from)
+	for i, c := range out {
+		at := slices.IndexFunc(c.result.Tensors, func(x tensor.Named) bool { return tensorKey(x) == key })
+		if at < 0 {
+			return nil, fmt.Errorf("%q sent the tensor %q, %q did not", from[0].name, t.Name, c.name)
+		}
+		out[i].tensor = c.result.Tensors[at]
+	}
+	return out, nil
+}
+
+func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contribution) error {
+	switch {
+	case t.Report:
+		return f.addMetric(task, t, updates)
+	case journal.HasTag(t, "trained"):
+		if _, twice := f.trained[t.Name]; twice {
+			return fmt.Errorf("tensor %q was trained by another task as well", t.Name)
+		}
+		info, err := f.sharedInfo(updates)
+		f.trained[t.Name] = foldedTensor{info: info, task: task.Name, updates: updates}
+		return err
+	}
+	return nil
+}
+
+// sharedInfo describes a tensor that all collaborators must have sent alike.
+func (f *fold) sharedInfo(updates []contribution) (tensor.Info, error) {
+	var first tensor.Info
+	for i, c := range updates {
+		info, _, err := f.a.decode(c.tensor, c.result)
+		if err != nil {
+			return info, err
+		}
+		if i == 0 {
+			first = info
+		}
+		if !slices.Equal(info.Shape, first.Shape) {
+			return info, fmt.Errorf("tensor %q has shape %v from %q, %v from %q", info.Name, first.Shape, updates[0].name, info.Shape, c.name)
+		}
+	}
+	return first, nil
+}
+
+// writeModel streams the next model: every tensor of the current one, folded
+// where it was trained, and what training added (OpenFL's optimizer tensors).
+func (f *fold) writeModel(w io.Writer) error {
+	var sources []tensor.Source
+	readers := make([]io.Closer, 0, len(f.trained))
+	defer func() {
+		for _, r := range readers {
+			_ = r.Close() // ends a fold whose values are not wanted any more
+		}
+	}()
+	for _, info := range f.base.Infos() {
+		if _, ok := f.trained[info.Name]; ok {
+			continue
+		}
+		section, err := f.base.Section(info.Name)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, tensor.Source{Info: info, Data: section})
+	}
+	for _, t := range f.trained {
+		r := f.reader(t)
+		readers = append(readers, r)
+		sources = append(sources, tensor.Source{Info: t.info, Data: r})
+	}
+	return tensor.WriteSafetensors(w, roundMetadata(f.base, 1), sources)
+}

@@ -1,0 +1,265 @@
+package aggregator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	openflpb "fx/proto"
+	"fx/runtime/journal"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+)
+
+const (
+	// idleSleep is what OpenFL's aggregator tells a collaborator that has
+	// nothing to do, in seconds.
+	idleSleep = 10
+	// tensorWait is how long a request waits for a tensor of a later round;
+	// OpenFL's aggregator gives up after 60 to 65 seconds.
+	tensorWait = 60 * time.Second
+	// maxUpload is the size limit of one TaskResults message, protobuf's own.
+	maxUpload = 1<<31 - 1
+)
+
+// Ping answers a connection test.
+func (a *Aggregator) Ping(ctx context.Context, req *openflpb.PingRequest) (*openflpb.PingResponse, error) {
+	if _, err := a.federation.CheckRequest(ctx, req.GetHeader()); err != nil {
+		return nil, err
+	}
+	return &openflpb.PingResponse{Header: a.federation.ReplyHeader(req.GetHeader())}, nil
+}
+
+// GetTasks tells a collaborator what to do now: the tasks of the round that it
+// has not reported yet, to wait, or that the federation is complete.
+func (a *Aggregator) GetTasks(ctx context.Context, req *openflpb.GetTasksRequest) (*openflpb.GetTasksResponse, error) {
+	peer, err := a.federation.CheckRequest(ctx, req.GetHeader())
+	if err != nil {
+		return nil, err
+	}
+	name := peer.Identity.Name
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	resp := &openflpb.GetTasksResponse{
+		Header:      a.federation.ReplyHeader(req.GetHeader()),
+		RoundNumber: int32(a.round),
+	}
+	if a.complete {
+		if err := a.tell(name); err != nil {
+			return nil, a.internal("cannot record that a collaborator was told to leave", err)
+		}
+		resp.Quit = true
+		return resp, nil
+	}
+	for _, task := range a.open.pending(name) {
+		resp.Tasks = append(resp.Tasks, &openflpb.Task{Name: task})
+	}
+	if len(resp.Tasks) == 0 {
+		resp.SleepTime = idleSleep
+	}
+	return resp, nil
+}
+
+// tell records, before the answer goes out, that a collaborator knows the end.
+func (a *Aggregator) tell(name string) error {
+	if a.told[name] {
+		return nil
+	}
+	if err := a.o.Journal.MarkQuit(name); err != nil {
+		return err
+	}
+	a.told[name] = true
+	a.o.Log.Info("collaborator leaves", "collaborator", name, "remaining", len(a.roster)-len(a.told))
+	a.checkDone()
+	return nil
+}
+
+// checkDone closes Done once everybody was told. The caller holds mu.
+func (a *Aggregator) checkDone() {
+	for _, name := range a.roster {
+		if !a.told[name] {
+			return
+		}
+	}
+	select {
+	case <-a.done:
+	default:
+		close(a.done)
+	}
+}
+
+// GetAggregatedTensor serves one tensor of a round's model. A tensor of a round
+// that has not begun yet is waited for.
+func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
+	if _, err := a.federation.CheckRequest(ctx, req.GetHeader()); err != nil {
+		return nil, err
+	}
+	tags := slices.DeleteFunc(slices.Clone(req.GetTags()), func(t string) bool { return t == "compressed" || t == "lossy_compressed" })
+	missing := status.Errorf(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for %q, round %d, tags %q",
+		req.GetTensorName(), req.GetRoundNumber(), req.GetTags())
+	if req.GetReport() || !slices.Equal(tags, []string{"model"}) {
+		return nil, missing
+	}
+	if err := a.awaitRound(ctx, int(req.GetRoundNumber())); err != nil {
+		return nil, err
+	}
+	named, err := a.tensor(req.GetTensorName(), int(req.GetRoundNumber()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, a.internal("cannot read a tensor", err)
+	}
+	return &openflpb.GetAggregatedTensorResponse{
+		Header: a.federation.ReplyHeader(req.GetHeader()), RoundNumber: req.GetRoundNumber(), Tensor: named,
+	}, nil
+}
+
+// awaitRound returns once the model of a round exists, and at the latest after
+// tensorWait.
+func (a *Aggregator) awaitRound(ctx context.Context, round int) error {
+	ctx, cancel := context.WithTimeout(ctx, tensorWait)
+	defer cancel()
+	for {
+		a.mu.Lock()
+		reached, turned := a.round >= round, a.turned
+		a.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return nil // the look-up says what is missing
+		}
+	}
+}
+
+func (a *Aggregator) tensor(name string, round int) (*openflpb.NamedTensor, error) {
+	model, err := a.o.Journal.Model(round)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = model.Close() }() // read only
+	info, ok := model.Info(name)
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	section, err := model.Section(name)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Bytes())
+	if _, err := io.ReadFull(section, data); err != nil {
+		return nil, err
+	}
+	out := &openflpb.NamedTensor{
+		Name: name, RoundNumber: int32(round), Lossless: true,
+		Tags: []string{"compressed", "model"}, DataBytes: data,
+	}
+	for _, m := range tensor.ShapeMetadata(info.Shape) {
+		out.TransformerMetadata = append(out.TransformerMetadata, &openflpb.MetadataProto{IntList: m.IntList})
+	}
+	return out, nil
+}
+
+// SendLocalTaskResults spools a result, checks it, makes it durable, and only
+// then answers. What OpenFL's aggregator drops without a word (a stale round, a
+// second result) gets the same answer here, and a line in the log.
+func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTaskResultsServer) error {
+	peer, ok := transport.PeerOf(stream.Context())
+	if !ok || !a.federation.Member(peer.Identity.Name) {
+		return status.Errorf(codes.PermissionDenied, "%q is not in the roster", peer.Identity.Name)
+	}
+	draft, err := a.o.Journal.Store().Draft()
+	if err != nil {
+		return a.internal("cannot spool a result", err)
+	}
+	defer func() { _ = draft.Discard() }() // nothing to do once it is committed
+	if _, err := transport.Receive(stream, draft, maxUpload); err != nil {
+		return err
+	}
+	results, err := journal.ScanResults(draft, draft.Size())
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	if _, err := a.federation.CheckRequest(stream.Context(), results.Header); err != nil {
+		return err
+	}
+	if err := a.acceptResult(peer.Identity.Name, results, draft); err != nil {
+		return err
+	}
+	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(results.Header)})
+}
+
+// acceptResult checks a spooled result and commits it. It returns a gRPC status.
+func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal.Draft) error {
+	a.mu.Lock()
+	drop := a.drop(name, r)
+	a.mu.Unlock()
+	log := a.o.Log.With("collaborator", name, "task", r.Task, "round", r.Round)
+	if drop != "" {
+		log.Info("result dropped", "reason", drop)
+		return nil
+	}
+	if err := a.checkResult(r, draft); err != nil {
+		log.Warn("result refused", "reason", err.Error())
+		return status.Errorf(codes.InvalidArgument, "result of task %q refused: %v", r.Task, err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if drop := a.drop(name, r); drop != "" { // the round may have closed meanwhile
+		log.Info("result dropped", "reason", drop)
+		return nil
+	}
+	switch err := a.o.Journal.Accept(draft, a.round, r.Task, name); {
+	case errors.Is(err, journal.ErrExists):
+		log.Info("result dropped", "reason", "already there")
+		return nil
+	case err != nil:
+		return a.internal("cannot store a result", err)
+	}
+	a.open.accept(name, r.Task)
+	log.Info("result accepted", "samples", r.DataSize, "bytes", draft.Size())
+	if !a.policy.Closed(len(a.open.done), len(a.roster)) {
+		return nil
+	}
+	err := a.closeRound()
+	if err == nil {
+		err = a.begin()
+	}
+	if err != nil {
+		select {
+		case a.failed <- fmt.Errorf("cannot close round %d: %w", a.round, err):
+		default: // one reason is enough to stop
+		}
+	}
+	return nil // the result itself is durable
+}
+
+// drop says why a result has no effect, or "". The caller holds mu.
+func (a *Aggregator) drop(name string, r *journal.Results) string {
+	switch {
+	case a.complete:
+		return "the federation is complete"
+	case int(r.Round) != a.round:
+		return fmt.Sprintf("the current round is %d", a.round)
+	case !slices.Contains(a.open.assigned[name], r.Task):
+		return "the task is not assigned to this collaborator"
+	case a.open.has[name][r.Task]:
+		return "already there"
+	}
+	return ""
+}
+
+func (a *Aggregator) internal(what string, err error) error {
+	a.o.Log.Error(what, "error", err.Error())
+	return status.Error(codes.Internal, what)
+}

@@ -1,0 +1,151 @@
+// Package collaborator is a site's side of a federation: it asks the aggregator
+// for work, has it done by a task runner, and reports what the approved plan
+// lets leave.
+package collaborator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	openflpb "fx/proto"
+	"fx/runtime/codec"
+	"fx/runtime/egress"
+	"fx/runtime/journal"
+	"fx/runtime/taskrunner"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+	"fx/schema"
+)
+
+// ErrIncomplete is wrapped by errors that end this site's part before the
+// federation is complete: a task failed, or something may not leave.
+var ErrIncomplete = errors.New("the federation is not complete")
+
+// Options is what a collaborator works with.
+type Options struct {
+	Name         string
+	Plan         *schema.Resolved
+	Model        []tensor.Info // tensors of the approved initial model
+	Client       *transport.Client
+	Runner       taskrunner.Runner
+	Store        journal.Store  // finished tasks, to survive a restart
+	Scratch      string         // folder for files of the task at hand
+	Ledger       *egress.Ledger // what left
+	PollInterval time.Duration  // 0 = what the aggregator says
+	Retry        transport.RetryPolicy
+	Log          *slog.Logger
+}
+
+// Report is what a collaborator did.
+type Report struct {
+	FederationID string `json:"federation_id"`
+	Collaborator string `json:"collaborator"`
+	Rounds       int    `json:"rounds"` // rounds this process took part in
+	Tasks        int    `json:"tasks"`  // results this process reported
+	Connections  int64  `json:"connections"`
+	Requests     int64  `json:"requests"`
+}
+
+// collaborator is one run.
+type collaborator struct {
+	Options
+	contract egress.Contract
+	header   *openflpb.MessageHeader
+	report   Report
+	round    int    // the round whose model file is in scratch
+	model    string // its path, "" before the first
+	digest   string // its SHA-256
+}
+
+// Run takes part until the aggregator says that the federation is complete, the
+// context ends, or something happens that retrying cannot mend.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if _, err := codec.New(o.Plan.Compression); err != nil {
+		return Report{}, err
+	}
+	c := &collaborator{
+		Options:  o,
+		contract: egress.NewContract(o.Plan.Tasks, o.Model),
+		header: &openflpb.MessageHeader{
+			Sender: o.Name, Receiver: o.Plan.AggregatorID, FederationUuid: o.Plan.FederationID,
+		},
+		report: Report{FederationID: o.Plan.FederationID, Collaborator: o.Name},
+		round:  -1,
+	}
+	err := c.loop(ctx)
+	c.report.Connections, c.report.Requests = o.Client.Counts()
+	return c.report, err
+}
+
+func (c *collaborator) loop(ctx context.Context) error {
+	last := -1
+	for {
+		resp, err := c.ask(ctx)
+		if err != nil {
+			return err
+		}
+		if resp.GetQuit() {
+			c.Log.Info("the federation is complete")
+			return nil
+		}
+		round := int(resp.GetRoundNumber())
+		if len(resp.GetTasks()) == 0 {
+			if err := c.wait(ctx, resp.GetSleepTime()); err != nil {
+				return err
+			}
+			continue
+		}
+		if round != last {
+			last = round
+			c.report.Rounds++
+			c.Log.Info("round begins", "round", round, "of", c.Plan.Aggregator.Rounds)
+			c.forget(round)
+		}
+		for _, t := range resp.GetTasks() {
+			if err := c.perform(ctx, round, t.GetName()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// ask gets the tasks, however long it takes.
+func (c *collaborator) ask(ctx context.Context) (*openflpb.GetTasksResponse, error) {
+	var resp *openflpb.GetTasksResponse
+	err := transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) (err error) {
+		resp, err = c.Client.Tasks(ctx)
+		return err
+	})
+	return resp, err
+}
+
+// wait sleeps for the poll interval, up to a tenth more or less so that sites
+// do not ask in step.
+func (c *collaborator) wait(ctx context.Context, serverSeconds int32) error {
+	d := c.PollInterval
+	if d == 0 {
+		d = time.Duration(serverSeconds) * time.Second
+	}
+	d = time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+	select {
+	case <-time.After(max(d, 10*time.Millisecond)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// task looks a name up in the approved plan: whatever the aggregator says, no
+// other work is done.
+func (c *collaborator) task(name string) (schema.Task, error) {
+	i := slices.IndexFunc(c.Plan.Tasks, func(t schema.Task) bool { return t.Name == name })
+	if i < 0 {
+		return schema.Task{}, fmt.Errorf("the aggregator asks for the task %q, which the approved plan does not have: %w", name, ErrIncomplete)
+	}
+	return c.Plan.Tasks[i], nil
+}

@@ -1,0 +1,170 @@
+package collaborator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	openflpb "fx/proto"
+	"fx/runtime/egress"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+	"fx/schema"
+)
+
+// tensorsField is the number of TaskResults.tensors in OpenFL's aggregator.proto.
+const tensorsField = 5
+
+// send checks everything that is about to leave, records it, and only then
+// sends it.
+func (c *collaborator) send(ctx context.Context, round int, task schema.Task, done *record) error {
+	message, entries, closeFiles, err := c.message(round, task, done)
+	if err != nil {
+		return err
+	}
+	defer closeFiles()
+	if err := c.Ledger.Append(entries); err != nil {
+		return err
+	}
+	err = transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) error {
+		return c.Client.Send(ctx, message, message.size)
+	})
+	if f, ok := errors.AsType[*transport.Failure](err); ok && f.Cause == transport.CauseInternal {
+		return fmt.Errorf("the aggregator does not take the result of task %q: %w: %w", task.Name, err, ErrIncomplete)
+	}
+	return err
+}
+
+// message makes the serialized TaskResults. Tensor values stay in their file
+// and are read while they are sent.
+func (c *collaborator) message(round int, task schema.Task, done *record) (*segments, []egress.Entry, func(), error) {
+	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(&openflpb.TaskResults{
+		Header: c.header, RoundNumber: int32(round), TaskName: task.Name, DataSize: int32(done.DataSize),
+	})
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("cannot make the results of task %q: %v", task.Name, err)
+	}
+	m := &segments{}
+	m.addBytes(head)
+	var entries []egress.Entry
+	for _, metric := range done.Metrics {
+		if err := c.contract.Metric(task.Name, metric.Name, metric.Value); err != nil {
+			return nil, nil, nil, fmt.Errorf("%w: %w", err, ErrIncomplete)
+		}
+		m.addTensor(tensor.Named{
+			Name: metric.Name, Round: int32(round), Lossless: true, Report: true,
+			Tags: metricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
+		}, strings.NewReader(string(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))))
+		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: "metric", Name: metric.Name, Shape: []int{}, Bytes: 4, Value: metric.Value})
+	}
+	if done.Tensors == "" {
+		return m, entries, func() {}, nil
+	}
+	object, err := c.Store.Open(done.Tensors)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	closeFiles := func() { _ = object.Close() } // read only
+	more, err := c.addTensors(m, round, task, object, object.Size())
+	if err != nil {
+		closeFiles()
+		return nil, nil, nil, err
+	}
+	return m, append(entries, more...), closeFiles, nil
+}
+
+func (c *collaborator) addTensors(m *segments, round int, task schema.Task, r io.ReaderAt, size int64) ([]egress.Entry, error) {
+	file, err := tensor.OpenSafetensors(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what task %q made: %w: %w", task.Name, err, ErrIncomplete)
+	}
+	var entries []egress.Entry
+	for _, info := range file.Infos() {
+		section, err := file.Section(info.Name)
+		if err != nil {
+			return nil, err
+		}
+		seen, err := c.contract.Tensor(task.Name, info, section)
+		if errors.Is(err, egress.ErrRefused) {
+			err = fmt.Errorf("%w: %w", err, ErrIncomplete)
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.addTensor(tensor.Named{
+			Name: info.Name, Round: int32(round), Lossless: true,
+			Tags: []string{"compressed", "trained"}, Metadata: tensor.ShapeMetadata(info.Shape), DataSize: info.Bytes(),
+		}, section)
+		entries = append(entries, egress.Entry{
+			Round: round, Task: task.Name, Kind: "tensor", Name: info.Name, Shape: info.Shape,
+			Bytes: info.Bytes(), SHA256: seen.SHA256, Norm: seen.Norm,
+		})
+	}
+	return entries, nil
+}
+
+// metricTags are the tags that OpenFL's task runners give a metric: validation
+// says which model it judged.
+func metricTags(task schema.Task) []string {
+	tags := []string{"compressed", "metric"}
+	if strings.Contains(task.Function, "valid") {
+		if task.Apply() == "local" {
+			return append(tags, "validate_local")
+		}
+		return append(tags, "validate_agg")
+	}
+	return tags
+}
+
+// segments is a message in pieces that lie in different places.
+type segments struct {
+	starts []int64
+	parts  []io.ReaderAt
+	size   int64
+}
+
+func (s *segments) add(r io.ReaderAt, n int64) {
+	s.starts = append(s.starts, s.size)
+	s.parts = append(s.parts, r)
+	s.size += n
+}
+
+func (s *segments) addBytes(b []byte) { s.add(strings.NewReader(string(b)), int64(len(b))) }
+
+// addTensor adds one NamedTensor of TaskResults with its values in data.
+func (s *segments) addTensor(t tensor.Named, data io.ReaderAt) {
+	body := t.AppendHeader(nil)
+	head := protowire.AppendTag(nil, tensorsField, protowire.BytesType)
+	head = protowire.AppendVarint(head, uint64(len(body))+uint64(t.DataSize))
+	s.addBytes(append(head, body...))
+	s.add(data, t.DataSize)
+}
+
+// ReadAt implements [io.ReaderAt].
+func (s *segments) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) && off < s.size {
+		i := sort.Search(len(s.starts), func(i int) bool { return s.starts[i] > off }) - 1
+		end := s.size
+		if i+1 < len(s.starts) {
+			end = s.starts[i+1]
+		}
+		n := int(min(int64(len(p)-done), end-off))
+		got, err := s.parts[i].ReadAt(p[done:done+n], off-s.starts[i])
+		done += got
+		off += int64(got)
+		if got < n {
+			return done, err
+		}
+	}
+	if done < len(p) {
+		return done, io.EOF
+	}
+	return done, nil
+}

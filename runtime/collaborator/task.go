@@ -1,0 +1,273 @@
+package collaborator
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	openflpb "fx/proto"
+	"fx/runtime/journal"
+	"fx/runtime/taskrunner"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+	"fx/schema"
+)
+
+// record is a finished task. Its name in the store holds the digest of what
+// went in, so that a result is never taken for that of another input.
+type record struct {
+	Metrics  []taskrunner.Metric `json:"metrics"`
+	DataSize int                 `json:"data_size"`
+	Tensors  string              `json:"tensors"` // name of the output in the store, "" if there is none
+}
+
+const maxRecord = 1 << 20
+
+// perform does one task of a round and reports it.
+func (c *collaborator) perform(ctx context.Context, round int, name string) error {
+	task, err := c.task(name)
+	if err != nil {
+		return err
+	}
+	done, err := c.result(ctx, round, task)
+	if err != nil {
+		return err
+	}
+	if err := c.send(ctx, round, task, done); err != nil {
+		return err
+	}
+	c.report.Tasks++
+	c.Log.Info("task reported", "round", round, "task", task.Name, "samples", done.DataSize, "metrics", spell(done.Metrics))
+	return nil
+}
+
+func spell(metrics []taskrunner.Metric) string {
+	var parts []string
+	for _, m := range metrics {
+		parts = append(parts, m.Name+"="+strconv.FormatFloat(m.Value, 'f', 4, 64))
+	}
+	return strings.Join(parts, " ")
+}
+
+// result returns a task's finished work: from the store if an earlier process
+// did it on the same input, else by running it now.
+func (c *collaborator) result(ctx context.Context, round int, task schema.Task) (*record, error) {
+	inputs, digest, err := c.inputs(ctx, round, task)
+	if err != nil {
+		return nil, err
+	}
+	base := fmt.Sprintf("rounds/%06d/%s-%s", round, hexName(task.Name), digest)
+	var done record
+	if err := c.read(base+".json", &done); !errors.Is(err, fs.ErrNotExist) {
+		return &done, err
+	}
+	output := filepath.Join(c.Scratch, "output.safetensors")
+	if err := os.Remove(output); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot clean the scratch folder: %v", err)
+	}
+	got, err := c.Runner.Run(ctx, taskrunner.Job{Task: task, Round: round, Collaborator: c.Name, Inputs: inputs, Output: output})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("task %q of round %d failed: %w: %w", task.Name, round, err, ErrIncomplete)
+	}
+	done = record{Metrics: got.Metrics, DataSize: got.DataSize}
+	if got.Tensors {
+		done.Tensors = base + ".safetensors"
+		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyFile(w, output) }); err != nil {
+			return nil, err
+		}
+	}
+	return &done, c.keep(base+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(done) })
+}
+
+// hexName makes a file name of any task name.
+func hexName(s string) string { return hex.EncodeToString([]byte(s)) }
+
+func (c *collaborator) read(name string, done *record) error {
+	o, err := c.Store.Open(name)
+	if err != nil {
+		return err
+	}
+	b, err := io.ReadAll(io.NewSectionReader(o, 0, min(o.Size(), maxRecord+1)))
+	if err := errors.Join(err, o.Close()); err != nil {
+		return fmt.Errorf("cannot read %q: %v", name, err)
+	}
+	return schema.DecodeJSON(name, b, maxRecord, done)
+}
+
+// keep stores an object; one that is there already is the same work.
+func (c *collaborator) keep(name string, write func(io.Writer) error) error {
+	d, err := c.Store.Draft()
+	if err != nil {
+		return err
+	}
+	if err := write(d); err != nil {
+		return errors.Join(fmt.Errorf("cannot store %q: %w", name, err), d.Discard())
+	}
+	if err := d.Commit(name); err != nil && !errors.Is(err, journal.ErrExists) {
+		return err
+	}
+	return nil
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f)
+	return errors.Join(err, f.Close())
+}
+
+// forget removes finished tasks of rounds before the one that begins; failure
+// only costs disk space, and is logged.
+func (c *collaborator) forget(round int) {
+	names, err := c.Store.List("rounds")
+	for _, n := range names {
+		if r, convErr := strconv.Atoi(strings.Split(n, "/")[1]); convErr == nil && r < round {
+			err = errors.Join(err, c.Store.Remove(n))
+		}
+	}
+	if err != nil {
+		c.Log.Warn("cannot remove results of earlier rounds", "error", err.Error())
+	}
+}
+
+// inputs returns the tensors that a task works on as a safetensors file, and
+// their digest: the model of the round, or (apply: local) what this site made
+// of it. A model without tensors gives no file.
+func (c *collaborator) inputs(ctx context.Context, round int, task schema.Task) (path, digest string, err error) {
+	if len(c.Model) == 0 {
+		return "", hex.EncodeToString(make([]byte, sha256.Size)), nil
+	}
+	if task.Apply() == "local" {
+		return c.trained(ctx, round, task)
+	}
+	if c.round != round {
+		c.round = -1
+		if c.model, c.digest, err = c.fetch(ctx, round); err != nil {
+			return "", "", err
+		}
+		c.round = round
+	}
+	return c.model, c.digest, nil
+}
+
+// trained finds this site's tensors of the round: the output of a task that
+// comes before this one in the plan. A site that lost it makes it again.
+func (c *collaborator) trained(ctx context.Context, round int, task schema.Task) (path, digest string, err error) {
+	at := slices.IndexFunc(c.Plan.Tasks, func(t schema.Task) bool { return t.Name == task.Name })
+	for _, t := range slices.Backward(c.Plan.Tasks[:at]) {
+		if t.Apply() == "local" {
+			continue
+		}
+		done, err := c.result(ctx, round, t)
+		if err != nil {
+			return "", "", err
+		}
+		if done.Tensors == "" {
+			continue
+		}
+		o, err := c.Store.Open(done.Tensors)
+		if err != nil {
+			return "", "", err
+		}
+		defer func() { _ = o.Close() }() // read only
+		return c.scratchFile("trained.safetensors", func(w io.Writer) error {
+			_, err := io.Copy(w, io.NewSectionReader(o, 0, o.Size()))
+			return err
+		})
+	}
+	return "", "", fmt.Errorf("task %q works on tensors that this site trained, but no task before it in the plan makes any: %w", task.Name, ErrIncomplete)
+}
+
+// fetch downloads the model of a round into scratch, one tensor after the
+// other. Names and shapes are those of the approved model; anything else is
+// refused.
+func (c *collaborator) fetch(ctx context.Context, round int) (path, digest string, err error) {
+	var sources []tensor.Source
+	for _, info := range c.Model {
+		sources = append(sources, tensor.Source{Info: info, Data: &download{fetch: func() ([]byte, error) {
+			return c.fetchTensor(ctx, round, info)
+		}}})
+	}
+	return c.scratchFile("model.safetensors", func(w io.Writer) error {
+		return tensor.WriteSafetensors(w, map[string]string{tensor.RoundKey: strconv.Itoa(round)}, sources)
+	})
+}
+
+func (c *collaborator) fetchTensor(ctx context.Context, round int, info tensor.Info) ([]byte, error) {
+	var named *openflpb.NamedTensor
+	err := transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) (err error) {
+		named, err = c.Client.Tensor(ctx, info.Name, int32(round), false, []string{"model"}, true)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return named.GetDataBytes(), checkReceived(info, round, named)
+}
+
+// download fetches its content at the first read.
+type download struct {
+	fetch func() ([]byte, error)
+	data  *bytes.Reader
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	if d.data == nil {
+		b, err := d.fetch()
+		if err != nil {
+			return 0, err
+		}
+		d.data = bytes.NewReader(b)
+	}
+	return d.data.Read(p)
+}
+
+// checkReceived compares what came with what was asked for.
+func checkReceived(want tensor.Info, round int, got *openflpb.NamedTensor) error {
+	named := tensor.Named{Name: got.GetName(), DataSize: int64(len(got.GetDataBytes()))}
+	for _, m := range got.GetTransformerMetadata() {
+		named.Metadata = append(named.Metadata, tensor.Metadata{IntToFloat: m.GetIntToFloat(), IntList: m.GetIntList(), BoolList: m.GetBoolList()})
+	}
+	info, err := named.Info()
+	if err == nil && (got.GetName() != want.Name || int(got.GetRoundNumber()) != round || !slices.Equal(info.Shape, want.Shape)) {
+		err = fmt.Errorf("it is %q of round %d with shape %v", got.GetName(), got.GetRoundNumber(), info.Shape)
+	}
+	if err == nil && !slices.Contains(got.GetTags(), "compressed") {
+		err = fmt.Errorf("it is not encoded losslessly (tags %q)", got.GetTags())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use what the aggregator sent for the tensor %q of round %d with shape %v: %w: %w", want.Name, round, want.Shape, err, ErrIncomplete)
+	}
+	return nil
+}
+
+// scratchFile writes a file for the task at hand and returns its path and
+// SHA-256. It need not be durable: it is made again after a restart.
+func (c *collaborator) scratchFile(name string, write func(io.Writer) error) (path, digest string, err error) {
+	path = filepath.Join(c.Scratch, name)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", "", fmt.Errorf("cannot write to the scratch folder: %v", err)
+	}
+	h := sha256.New()
+	if err := errors.Join(write(io.MultiWriter(f, h)), f.Close()); err != nil {
+		return "", "", fmt.Errorf("cannot write %q: %w", path, err)
+	}
+	return path, hex.EncodeToString(h.Sum(nil)), nil
+}

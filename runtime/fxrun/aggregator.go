@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/ca/identity"
+	"fx/ca/trust"
+	"fx/cli/ui"
+	"fx/runtime/aggregator"
+	"fx/runtime/collaborator"
+	"fx/runtime/transport"
+)
+
+func aggregatorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "aggregator",
+		Usage: "serve the federation until it is complete",
+		Description: `Listens on the one port that the plan names, runs the rounds, and writes the
+best, last and final model to STATE/<paths of the plan>. Killed at any moment,
+the same command carries on where it was.
+
+Examples:
+   fxrun aggregator --bundle ward.fxb
+   fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json`,
+		Flags: append(participantFlags(), stateFlag(), logFlag(),
+			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
+			&cli.DurationFlag{Name: "linger", Value: 5 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
+		),
+		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
+			if _, err := ui.Args(c); err != nil {
+				return nil, err
+			}
+			return runAggregator(c.Context, c)
+		}),
+	}
+}
+
+// aggregatorResult is what a complete federation has come to.
+type aggregatorResult struct {
+	aggregator.Report
+	Models      map[string]string `json:"models"` // best, last, final -> file; .safetensors lies beside each .pbuf
+	Journal     string            `json:"journal"`
+	Connections int64             `json:"connections"` // TLS connections this process completed
+	Requests    int64             `json:"requests"`
+}
+
+func (r *aggregatorResult) Text(w io.Writer) error {
+	rows := [][]string{{"federation", r.FederationID}, {"rounds", strconv.Itoa(r.Rounds)}}
+	for _, m := range r.Metrics {
+		rows = append(rows, []string{m.Task + "/" + m.Name, fmt.Sprintf("%.4f", m.Value)})
+	}
+	if r.Best != nil {
+		rows = append(rows, []string{"best", fmt.Sprintf("%.4f with the model of round %d", r.Best.Score, r.Best.Round)})
+	}
+	for _, name := range []string{"best", "last", "final"} {
+		rows = append(rows, []string{name + " model", r.Models[name]})
+	}
+	rows = append(rows,
+		[]string{"final sha256", r.FinalSHA256},
+		[]string{"records", r.Journal},
+		[]string{"connections", fmt.Sprintf("%d for %d requests", r.Connections, r.Requests)})
+	return ui.Table(w, nil, rows)
+}
+
+func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, error) {
+	log, err := newLog(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := open(ctx, c, hostName())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = p.Close() }() // read only
+	network := p.Plan.Network
+	tlsConfig, trusted, err := trust.ServerTLS(trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host})
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
+	}
+	dir := p.stateDir(c, "aggregator")
+	j, store, err := p.journal(dir, p.Plan.AggregatorID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Close() }() // everything in it is durable already
+	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
+	}
+	listener, err := listen(c.String("bind"), network.Port)
+	if err != nil {
+		return nil, err
+	}
+	server := transport.NewServer(transport.ServerOptions{
+		TLS: tlsConfig, Log: log, Verify: newAnchors(p.certDir, trusted, log).verify,
+	}, agg)
+	log.Info("listening", "address", listener.Addr().String(), "federation", p.Plan.FederationID, "bundle", p.verified.ID().String())
+	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {
+		return nil, err
+	}
+	result := &aggregatorResult{Report: agg.Report(), Models: agg.Files(), Journal: filepath.Join(dir, "journal")}
+	result.Connections, result.Requests = server.Counts()
+	return result, nil
+}
+
+func listen(bind string, port int) (net.Listener, error) {
+	address := net.JoinHostPort(bind, strconv.Itoa(port))
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, ui.Hint(fmt.Errorf("cannot listen on the plan's port %d: %v", port, err), "ss -tlnp 'sport = :%d'", port)
+	}
+	return l, nil
+}
+
+// serve answers until the federation is complete and everybody knows, a round
+// cannot be closed, or ctx ends.
+func serve(ctx context.Context, server *transport.Server, l net.Listener, agg *aggregator.Aggregator, linger time.Duration, log *slog.Logger) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(serving, l) }()
+	var why error
+	select {
+	case err := <-served:
+		return errors.Join(err, context.Cause(ctx))
+	case err := <-agg.Failed():
+		why = fmt.Errorf("%w: %w", err, collaborator.ErrIncomplete)
+	case <-agg.Done():
+		log.Info("everybody was told", "linger", linger.String())
+		select {
+		case <-time.After(linger):
+		case <-ctx.Done():
+		}
+	}
+	stop()
+	return errors.Join(why, <-served)
+}

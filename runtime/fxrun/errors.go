@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"fx/bundle/approval"
+	"fx/ca/identity"
+	"fx/cli/ui"
+	"fx/runtime/collaborator"
+	"fx/runtime/tensor"
+	"fx/runtime/transport"
+	"fx/schema"
+)
+
+// classify gives the exit code of what other packages return.
+func classify(err error) ui.ExitCode {
+	if _, ok := errors.AsType[*transport.Failure](err); ok && !errors.Is(err, collaborator.ErrIncomplete) {
+		return ui.Unreachable
+	}
+	switch {
+	case errors.Is(err, collaborator.ErrIncomplete):
+		return ui.Incomplete
+	case errors.Is(err, identity.ErrUntrusted):
+		return ui.Untrusted
+	case errors.Is(err, schema.ErrInvalid), errors.Is(err, identity.ErrInvalid), errors.Is(err, tensor.ErrInvalid):
+		return ui.Invalid
+	}
+	return ui.OK
+}
+
+// connectionError gives a failed connection its cause in --json and its hint.
+type connectionError struct{ failure *transport.Failure }
+
+func (e *connectionError) Error() string { return e.failure.Error() }
+func (e *connectionError) Unwrap() error { return e.failure }
+
+// Details implements [ui.Detailed].
+func (e *connectionError) Details() map[string]any {
+	return map[string]any{"cause": e.failure.Cause, "address": e.failure.Addr, "detail": e.failure.Detail}
+}
+
+// explain adds to err what the user interface shows beyond the message.
+func explain(err error) error {
+	f, ok := errors.AsType[*transport.Failure](err)
+	if !ok || errors.Is(err, collaborator.ErrIncomplete) {
+		return err
+	}
+	var out error = &connectionError{failure: f}
+	if f.Hint != "" {
+		out = ui.Hint(out, "%s", f.Hint)
+	}
+	return out
+}
+
+// unapproved adds to a refusal of the policy who must do what.
+func unapproved(err error, path string) error {
+	if r, ok := errors.AsType[*approval.Refusal](err); ok {
+		return ui.Hint(err, "%s", r.Hint(path))
+	}
+	return err
+}
+
+// unusable is a plan that this program refuses although it is well formed.
+func unusable(format string, a ...any) error {
+	return fmt.Errorf(format+": %w", append(a, schema.ErrInvalid)...)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/bundle"
+	"fx/bundle/approval"
+	"fx/ca/identity"
+	"fx/ca/trust"
+	"fx/cli/ui"
+	"fx/runtime/journal"
+	"fx/runtime/transport"
+)
+
+// participantFlags are what every command needs to know which bundle it may run.
+func participantFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "bundle", Usage: "the approved bundle `FILE`; its signatures are in FILE.sigs.jsonl"},
+		&cli.StringFlag{Name: "cert-dir", Value: "cert", Usage: "certificates, keys and chains are in `DIR`"},
+		&cli.StringFlag{Name: "policy", Usage: "whose approvals this site demands is in `FILE` (default: one publisher and one other reviewer)"},
+	}
+}
+
+func nameFlag() cli.Flag {
+	return &cli.StringFlag{Name: "name", Aliases: []string{"n"}, Usage: "this collaborator's `NAME`, as in its certificate and in plan/cols.yaml"}
+}
+
+func dataFlag() cli.Flag {
+	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "this site's data is at `PATH`"}
+}
+
+func stateFlag() cli.Flag {
+	return &cli.StringFlag{Name: "state", Usage: "keep what must survive a restart in `DIR` (default: state/FEDERATION/PARTICIPANT)"}
+}
+
+// participant is a bundle that this site's policy lets run, and what it says.
+type participant struct {
+	*bundle.Federation
+	verified *bundle.Verified
+	certDir  string
+}
+
+// open verifies the bundle completely and reads what it says. host is this
+// host's name where the plan may leave the aggregator's address open, else "".
+func open(ctx context.Context, c *cli.Context, host string) (*participant, error) {
+	if err := ui.Require(c, "bundle"); err != nil {
+		return nil, err
+	}
+	path, certDir := c.String("bundle"), c.String("cert-dir")
+	anchors, err := trust.Load(filepath.Join(certDir, identity.SigningChainFile), filepath.Join(certDir, identity.CRLFile))
+	if err != nil {
+		return nil, fmt.Errorf("cannot verify bundle %q: %w", path, err)
+	}
+	policy := approval.Policy{}
+	if file := c.String("policy"); file != "" {
+		if policy, err = approval.ReadPolicy(file); err != nil {
+			return nil, err
+		}
+	}
+	sidecar, err := approval.ReadSidecar(approval.SidecarPath(path))
+	if err != nil {
+		return nil, fmt.Errorf("cannot verify bundle %q: %w", path, err)
+	}
+	b, err := bundle.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := verify(ctx, b, anchors, policy, sidecar, host)
+	if err != nil {
+		return nil, unapproved(errors.Join(fmt.Errorf("cannot run bundle %q: %w", path, err), b.Close()), path)
+	}
+	p.certDir = certDir
+	return p, nil
+}
+
+func verify(ctx context.Context, b *bundle.Bundle, anchors *trust.Anchors, policy approval.Policy, sidecar *approval.Sidecar, host string) (*participant, error) {
+	v, err := b.Verify(ctx, anchors, policy, sidecar, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	f, err := v.Federation(host)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Plan.Network.TLS || !f.Plan.Network.RequireClientAuth {
+		return nil, unusable("the plan switches off TLS or client authentication (network.settings: use_tls, require_client_auth), without which nobody knows who is talking")
+	}
+	return &participant{Federation: f, verified: v}, nil
+}
+
+// Close closes the bundle.
+func (p *participant) Close() error { return p.verified.Close() }
+
+// stateDir is where a participant keeps its state.
+func (p *participant) stateDir(c *cli.Context, name string) string {
+	if dir := c.String("state"); dir != "" {
+		return dir
+	}
+	return filepath.Join("state", p.Plan.FederationID, name)
+}
+
+// journal opens the participant's journal, which belongs to this bundle alone.
+func (p *participant) journal(dir, participant string) (*journal.Journal, *journal.Dir, error) {
+	store, err := journal.OpenDir(filepath.Join(dir, "journal"))
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := journal.Open(store, journal.Federation{
+		Bundle: p.verified.ID().String(), FederationID: p.Plan.FederationID, Participant: participant,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return j, store, nil
+}
+
+// client makes the connection to the plan's aggregator as the collaborator name.
+func (p *participant) client(c *cli.Context, name string) (*transport.Client, error) {
+	if err := identity.CheckName(identity.Collaborator, name); err != nil {
+		return nil, ui.Code(ui.Usage, err)
+	}
+	network := p.Plan.Network
+	config := trust.Config{CertDir: p.certDir, Role: identity.Collaborator, Name: name}
+	tlsConfig, _, err := trust.ClientTLS(config, network.Host)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect as %q: %w", name, err)
+	}
+	own, err := ownCertificate(config)
+	if err != nil {
+		return nil, err
+	}
+	log, err := newLog(c)
+	if err != nil {
+		return nil, err
+	}
+	return transport.NewClient(transport.ClientOptions{
+		Host: network.Host, Port: network.Port, TLS: tlsConfig,
+		Sender: name, FederationID: p.Plan.FederationID, AggregatorID: p.Plan.AggregatorID,
+		NewConnectionPerRequest: network.NewConnectionPerRequest, Own: own, Log: log,
+	}), nil
+}
+
+func ownCertificate(config trust.Config) (*x509.Certificate, error) {
+	crt, _, _ := identity.Files(config.CertDir, config.Role, config.Name)
+	certs, err := identity.ReadCertificates(crt)
+	if err != nil {
+		return nil, err
+	}
+	return certs[0], nil
+}
+
+// hostName is this host's name for plans that leave the aggregator's address
+// open. OpenFL asks for the fully qualified name; what the system says is the
+// nearest that works without a resolver.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(name)
+}
