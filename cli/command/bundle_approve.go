@@ -1,0 +1,209 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/bundle"
+	"fx/bundle/approval"
+	"fx/bundle/inspect"
+	"fx/ca/identity"
+	"fx/cli/ui"
+	"fx/schema"
+)
+
+func bundleApprove() *cli.Command {
+	return &cli.Command{
+		Name:      "approve",
+		Usage:     "sign the decision of a review: approve, reject or revoke",
+		ArgsUsage: "FILE",
+		Description: `The signature is added beside the bundle, whose bytes stay as they are. A
+rejection or revocation blocks these bytes for good. Examples:
+   fxctl bundle approve ward.fxb --as bob
+   fxctl bundle approve ward.fxb --as bob --days 90 --comment "ticket 4711" --yes
+   fxctl bundle approve ward.fxb --as bob --reject --comment "sends labels"`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "as", Usage: "name of the reviewer who signs"},
+			&cli.BoolFlag{Name: "reject", Usage: "sign a rejection"},
+			&cli.BoolFlag{Name: "revoke", Usage: "take an earlier approval back"},
+			&cli.IntFlag{Name: "days", Value: 365, Usage: "how many days the approval is valid"},
+			&cli.StringFlag{Name: "comment", Usage: "a remark to sign with the decision"},
+			&cli.BoolFlag{Name: "yes", Usage: "sign without asking"},
+			policyFlag(), certDirFlag(),
+		},
+		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
+			args, err := ui.Args(c, "FILE")
+			if err == nil {
+				err = ui.Require(c, "as")
+			}
+			if err != nil {
+				return nil, err
+			}
+			o := bundleApproveOptions{
+				file: args[0], as: c.String("as"), days: c.Int("days"), comment: c.String("comment"), yes: c.Bool("yes"),
+				policy: c.String("policy"), certDir: c.String("cert-dir"), decision: approval.Approved,
+			}
+			switch reject, revoke := c.Bool("reject"), c.Bool("revoke"); {
+			case reject && revoke:
+				return nil, ui.Usagef("--reject and --revoke are two decisions; give one")
+			case reject:
+				o.decision = approval.Rejected
+			case revoke:
+				o.decision = approval.Revoked
+			}
+			if longest := int(approval.MaxValidity / (24 * time.Hour)); o.days < 1 || o.days > longest {
+				return nil, ui.Usagef("--days is %d, allowed are 1 to %d", o.days, longest)
+			}
+			return runBundleApprove(c, o)
+		}),
+	}
+}
+
+type bundleApproveOptions struct {
+	file, as, decision, comment, policy, certDir string
+	days                                         int
+	yes                                          bool
+}
+
+type bundleApproveResult struct {
+	File       string `json:"file"`
+	Sidecar    string `json:"sidecar"`
+	BundleID   string `json:"bundle_id"`
+	Reviewer   string `json:"reviewer"`
+	Decision   string `json:"decision"`
+	ValidUntil string `json:"valid_until,omitempty"`
+	Report     string `json:"report_sha256"`
+	Approved   bool   `json:"approved"` // under the policy in force, with this signature
+	Verdict    string `json:"verdict"`
+}
+
+func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveResult, err error) {
+	console, now := ui.From(c), time.Now()
+	if !o.yes && !console.Interactive() {
+		return nil, ui.Usagef("cannot ask for the decision, because standard input is no terminal; give --yes")
+	}
+	judges, err := newJudges(o.file, o.certDir, o.policy, true)
+	if err != nil {
+		return nil, err
+	}
+	reviewer, err := readSigner(o.certDir, identity.Reviewer, o.as, judges.anchors, now)
+	if err != nil {
+		return nil, err
+	}
+	checked, err := checkFile(c, o.file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, checked.Close()) }()
+	report, err := inspect.New(checked, judges.decide(checked.Bundle, now))
+	if err != nil {
+		return nil, err
+	}
+	if o.decision == approval.Approved {
+		if err := mayApprove(o, report, reviewer); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.ask(console, report); err != nil {
+		return nil, err
+	}
+	review := o.review(report, judges.policy, now)
+	if judges.sidecar, err = signReview(checked, reviewer, review, approval.SidecarPath(o.file)); err != nil {
+		return nil, fmt.Errorf("cannot sign the review of %q: %w", o.file, err)
+	}
+	after := judges.decide(checked.Bundle, now)
+	return &bundleApproveResult{
+		File: o.file, Sidecar: approval.SidecarPath(o.file), BundleID: report.BundleID, Reviewer: reviewer.id.Name,
+		Decision: o.decision, ValidUntil: review.ValidUntil, Report: report.FactsSHA256,
+		Approved: after.Approved, Verdict: inspect.Verdict(after),
+	}, nil
+}
+
+// mayApprove refuses approvals that could not count, or that nobody should give.
+func mayApprove(o bundleApproveOptions, report *inspect.Report, reviewer *signer) error {
+	if report.PlanError != "" {
+		return fmt.Errorf("%w: cannot approve %q, which no runtime would run: %s", schema.ErrInvalid, o.file, report.PlanError)
+	}
+	releases := report.Decision.Counted(approval.ReleaseType)
+	if len(releases) == 0 {
+		return ui.Hint(identity.Untrustedf("cannot approve %q: it has no publisher's signature that counts", o.file),
+			"fxctl bundle verify %s --explain", o.file)
+	}
+	key := identity.Fingerprint(reviewer.leaf.RawSubjectPublicKeyInfo)
+	for _, s := range releases {
+		if s.Name == reviewer.id.Name || s.KeySHA256 == key {
+			return ui.Hint(identity.Untrustedf("cannot approve %q as %s: the same person published it", o.file, reviewer.id.Name),
+				"another reviewer must sign: fxctl bundle approve %s --as REVIEWER", o.file)
+		}
+	}
+	return nil
+}
+
+// ask shows the summary and has the decision confirmed.
+func (o bundleApproveOptions) ask(console *ui.Console, report *inspect.Report) error {
+	if !console.Quiet {
+		if err := report.Summary(console.Err); err != nil {
+			return fmt.Errorf("cannot show the summary: %v", err)
+		}
+	}
+	if o.yes {
+		return nil
+	}
+	word := strings.ToLower(o.decision)
+	answer, err := console.Ask(fmt.Sprintf("\nType %q to sign this decision about %s %s:", word, report.Name, report.Version), "--yes")
+	if err != nil {
+		return err
+	}
+	if answer != word {
+		return fmt.Errorf("nothing was signed: the answer was not %q", word)
+	}
+	return nil
+}
+
+func (o bundleApproveOptions) review(report *inspect.Report, policy approval.Policy, now time.Time) approval.Review {
+	r := approval.Review{
+		Decision: o.decision, ReviewedAt: approval.Time(now), ReportSHA256: report.FactsSHA256,
+		PolicySHA256: policy.Digest(), Comment: o.comment,
+	}
+	if o.decision == approval.Approved {
+		r.ValidFrom, r.ValidUntil = approval.Time(now), approval.Time(now.AddDate(0, 0, o.days))
+	}
+	return r
+}
+
+// signReview adds the review to the sidecar file, which is read again first: it
+// may have got another signature while this reviewer was reading.
+func signReview(checked *bundle.Checked, s *signer, review approval.Review, path string) (*approval.Sidecar, error) {
+	subject, err := subjectOf(checked)
+	if err != nil {
+		return nil, err
+	}
+	attestation, err := approval.SignReview(s.key, s.leaf, subject, review)
+	if err != nil {
+		return nil, err
+	}
+	sidecar, err := approval.ReadSidecar(path)
+	if err != nil {
+		return nil, err
+	}
+	if sidecar, err = sidecar.Add(attestation); err != nil {
+		return nil, err
+	}
+	return sidecar, sidecar.Write(path)
+}
+
+// Text is the result for people.
+func (r *bundleApproveResult) Text(w io.Writer) error {
+	until := ""
+	if r.ValidUntil != "" {
+		until = ", valid until " + r.ValidUntil
+	}
+	_, err := fmt.Fprintf(w, "%s: %s by reviewer %s%s\n%s\nbundle id  %s\n",
+		ui.Clean(r.File), r.Decision, r.Reviewer, until, ui.Clean(r.Verdict), r.BundleID)
+	return err
+}

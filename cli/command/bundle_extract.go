@@ -1,0 +1,105 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/bundle"
+	"fx/cli/ui"
+)
+
+func bundleExtract() *cli.Command {
+	return &cli.Command{
+		Name:      "extract",
+		Usage:     "write a bundle's files into a new folder, verified",
+		ArgsUsage: "FILE DIR",
+		Description: `Files and folders are read-only: they are what was signed. Integrity is
+always checked; approval as well, unless --unapproved is given to read the code
+before deciding. Examples:
+   fxctl bundle extract ward.fxb ward-1.0
+   fxctl bundle extract ward.fxb ward-review --unapproved`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "unapproved", Usage: "extract for review although nobody has approved the bundle"},
+			policyFlag(), certDirFlag(),
+		},
+		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
+			args, err := ui.Args(c, "FILE", "DIR")
+			if err != nil {
+				return nil, err
+			}
+			r, err := runBundleExtract(c, bundleExtractOptions{
+				file: args[0], dir: args[1], certDir: c.String("cert-dir"), policy: c.String("policy"), unapproved: c.Bool("unapproved"),
+			})
+			return r, hinted(err, args[0])
+		}),
+	}
+}
+
+type bundleExtractOptions struct {
+	file, dir, certDir, policy string
+	unapproved                 bool
+}
+
+type bundleExtractResult struct {
+	File     string `json:"file"`
+	Folder   string `json:"folder"`
+	BundleID string `json:"bundle_id"`
+	Files    int    `json:"files"`
+	Bytes    int64  `json:"bytes"`
+	Approved bool   `json:"approved"`
+}
+
+func runBundleExtract(c *cli.Context, o bundleExtractOptions) (r *bundleExtractResult, err error) {
+	judges, err := newJudges(o.file, o.certDir, o.policy, !o.unapproved)
+	if err != nil {
+		return nil, err
+	}
+	b, err := bundle.OpenFile(o.file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	r = &bundleExtractResult{File: o.file, Folder: o.dir, BundleID: b.ID().String()}
+	contents, err := r.prove(c, b, judges, o.unapproved)
+	if err != nil {
+		return nil, fmt.Errorf("cannot extract bundle %q: %w", o.file, err)
+	}
+	console := ui.From(c)
+	progress := console.Progress("extracting "+filepath.Base(o.file), b.ContentSize())
+	err = contents.Extract(c.Context, o.dir, progress.Add)
+	progress.Close()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range contents.Files() {
+		r.Files++
+		r.Bytes += f.Size
+	}
+	return r, nil
+}
+
+// prove verifies the bundle, or, if that was asked for by name and there is no
+// approval, checks its integrity alone.
+func (r *bundleExtractResult) prove(c *cli.Context, b *bundle.Bundle, j *judges, unapproved bool) (*bundle.Checked, error) {
+	now := time.Now()
+	if r.Approved = j.decide(b, now).Approved; !r.Approved && unapproved {
+		ui.From(c).Warnf("bundle %q is NOT APPROVED: read its files, do not run them", r.File)
+		return b.Check(c.Context, nil)
+	}
+	v, err := b.Verify(c.Context, j.anchors, j.policy, j.sidecar, now)
+	if err != nil {
+		return nil, err
+	}
+	return &v.Checked, nil
+}
+
+// Text is the result for people.
+func (r *bundleExtractResult) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s: %d files, %s, read-only; bundle id %s\n", ui.Clean(r.Folder), r.Files, ui.Bytes(r.Bytes), r.BundleID)
+	return err
+}

@@ -1,0 +1,17 @@
+package command
+
+import "github.com/urfave/cli/v2"
+
+func caGroup() *cli.Command {
+	return &cli.Command{
+		Name:        "ca",
+		Usage:       "the federation's certificate authority: create it, sign requests",
+		Subcommands: []*cli.Command{caInit(), caSign()},
+	}
+}
+
+const defaultCA = "ca"
+
+func caFlag() cli.Flag {
+	return &cli.StringFlag{Name: "ca", Value: defaultCA, Usage: "folder of the CA", TakesFile: true}
+}

@@ -1,0 +1,62 @@
+package command
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/cli/ui"
+	"fx/schema"
+)
+
+func planGroup() *cli.Command {
+	return &cli.Command{
+		Name:        "plan",
+		Usage:       "the plan of a federation: validate, show, id, schema",
+		Subcommands: []*cli.Command{planValidate(), planShow(), planID(), planSchema()},
+	}
+}
+
+// planFile is a plan that was read from a file, a workspace or standard input.
+type planFile struct {
+	name string // as messages show it; its base name enters the federation id
+	data []byte
+	dir  string // folder of the plan, where the argument was a workspace
+}
+
+// readPlan reads the plan that the argument PLAN names.
+func readPlan(k *ui.Console, arg string) (*planFile, error) {
+	f := &planFile{name: arg}
+	if arg == "-" {
+		f.name = "plan.yaml"
+	} else if info, err := os.Stat(arg); err == nil && info.IsDir() {
+		f.dir = filepath.Join(arg, "plan")
+		f.name = filepath.Join(f.dir, "plan.yaml")
+		if _, err := os.Stat(f.name); errors.Is(err, fs.ErrNotExist) {
+			return nil, ui.Hint(ui.Usagef("%q is no workspace: it has no plan/plan.yaml", arg), "fxctl workspace create DIR --template digits")
+		}
+		arg = f.name
+	}
+	var err error
+	f.data, err = readInput(k, arg, schema.MaxPlanBytes)
+	return f, err
+}
+
+func fqdnFlag() cli.Flag {
+	return &cli.StringFlag{Name: "fqdn", EnvVars: []string{"FQDN"}, Usage: "host name that \"agg_addr: auto\" stands for (default: this machine's)"}
+}
+
+// resolveOptions is what a plan leaves to the machine.
+func resolveOptions(c *cli.Context) schema.ResolveOptions {
+	if name := c.String("fqdn"); name != "" {
+		return schema.ResolveOptions{FQDN: name}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "" // a plan that needs it says so
+	}
+	return schema.ResolveOptions{FQDN: name}
+}

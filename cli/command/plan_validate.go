@@ -1,0 +1,127 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"fx/cli/ui"
+	"fx/schema"
+	"fx/schema/check"
+)
+
+func planValidate() *cli.Command {
+	return &cli.Command{
+		Name:      "validate",
+		Usage:     "say everything that is wrong with a plan, and where",
+		ArgsUsage: "PLAN",
+		Description: `PLAN is a file, a workspace folder (its plan/plan.yaml, with the roster in its
+plan/cols.yaml), or - for standard input. Exit code 3 if there is an error;
+warnings do not count. Examples:
+   fxctl plan validate ward
+   fxctl plan validate plan.yaml --cols cols.yaml
+   fxctl plan validate ward --json | jq -r '.findings[].message'`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "cols", Usage: "list of collaborators to check the plan against", TakesFile: true},
+		},
+		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
+			args, err := ui.Args(c, "PLAN")
+			if err != nil {
+				return nil, err
+			}
+			return runPlanValidate(c.Context, planValidateOptions{console: ui.From(c), plan: args[0], cols: c.String("cols")})
+		}),
+	}
+}
+
+type planValidateOptions struct {
+	console *ui.Console
+	plan    string
+	cols    string // "" for the workspace's own, if there is one
+}
+
+type planValidateResult struct {
+	Valid    bool            `json:"valid"`
+	Findings schema.Findings `json:"findings"`
+
+	name string
+}
+
+func runPlanValidate(_ context.Context, o planValidateOptions) (*planValidateResult, error) {
+	if o.plan == "-" && o.cols == "-" {
+		return nil, ui.Usagef("PLAN and --cols cannot both be standard input")
+	}
+	f, err := readPlan(o.console, o.plan)
+	if err != nil {
+		return nil, err
+	}
+	roster, found, err := readRoster(o, f)
+	if err != nil {
+		return nil, err
+	}
+	found = append(check.Plan(f.name, f.data, roster), found...)
+	result := &planValidateResult{Findings: found, name: f.name}
+	if result.Findings == nil {
+		result.Findings = schema.Findings{}
+	}
+	if err := found.Err(); err != nil {
+		return result, fmt.Errorf("cannot accept plan %q: %s\n%w", f.name, count(found), found)
+	}
+	result.Valid = true
+	for _, warning := range found {
+		o.console.Warnf("%s", warning)
+	}
+	return result, nil
+}
+
+// readRoster reads the list of collaborators: --cols, else that of the
+// workspace. What is wrong with it comes back as findings.
+func readRoster(o planValidateOptions, f *planFile) (*check.Roster, schema.Findings, error) {
+	name := o.cols
+	if name == "" {
+		if f.dir == "" {
+			return nil, nil, nil
+		}
+		name = filepath.Join(f.dir, "cols.yaml")
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, nil
+		}
+	}
+	data, err := readInput(o.console, name, schema.MaxPlanBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	nodes, err := schema.ReadCols(name, data)
+	if found, ok := errors.AsType[schema.Findings](err); ok {
+		return nil, found, nil
+	}
+	return &check.Roster{Names: nodes}, nil, err
+}
+
+func count(found schema.Findings) string {
+	errs := 0
+	for _, f := range found {
+		if f.Severity != schema.SeverityWarning {
+			errs++
+		}
+	}
+	if errs == 1 {
+		return "1 error"
+	}
+	return fmt.Sprintf("%d errors", errs)
+}
+
+// Text is the result for people. What is wrong is an error, and not repeated.
+func (r *planValidateResult) Text(w io.Writer) error {
+	if !r.Valid {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "%s: valid\n", ui.Clean(r.name))
+	return err
+}

@@ -1,0 +1,13 @@
+package command
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+func workspaceGroup() *cli.Command {
+	return &cli.Command{
+		Name:        "workspace",
+		Usage:       "workspace folders: create, templates",
+		Subcommands: []*cli.Command{workspaceCreate(), workspaceTemplates()},
+	}
+}

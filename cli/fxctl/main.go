@@ -1,0 +1,13 @@
+// Command fxctl creates identities, plans and bundles of a federation. It talks
+// to no network.
+package main
+
+import (
+	"os"
+
+	"fx/cli/command"
+)
+
+func main() {
+	os.Exit(int(command.Main(os.Args, os.Stdin, os.Stdout, os.Stderr)))
+}
