@@ -198,6 +198,10 @@ func YAMLHint(n *Node, allowed string) string {
 		return "put the value in quotes to make it a string"
 	case n.Kind == KindString && strings.Contains(allowed, "number") && exponentOnly(n.Text):
 		return "YAML 1.1 reads an exponent as a number only after a dot and with a sign: write " + withDot(n.Text)
+	case n.Kind == KindString && strings.Contains(allowed, "number") && strings.Count(n.Text, ",") == 1 && implicitTag(strings.Replace(n.Text, ",", ".", 1)) == "!!float":
+		return "a number has a dot: write " + strings.Replace(n.Text, ",", ".", 1)
+	case n.Kind == KindString && strings.Contains(allowed, "map") && strings.ContainsAny(n.Text, ":= "):
+		return hintColon
 	case n.Kind == KindString && (strings.Contains(allowed, "number") || strings.Contains(allowed, "integer")) && implicitTag(n.Text) != "!!str",
 		n.Kind == KindString && strings.Contains(allowed, "true") && implicitTag(n.Text) == "!!bool":
 		return "remove the quotes"

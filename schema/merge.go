@@ -50,7 +50,7 @@ func mergeDefaults(root *Node) error {
 			fs = append(fs, f)
 		case p.Value.Kind != KindMap:
 			f := p.Value.finding("type", Child("", name), "a section is a map")
-			f.Found, f.Allowed = p.Value.Describe(), "template:, settings:, defaults:"
+			f.Found, f.Allowed, f.Hint = p.Value.Describe(), "template:, settings:, defaults:", YAMLHint(p.Value, "a map")
 			fs = append(fs, f)
 		default:
 			if s := p.Value.Lookup("settings"); s == nil || s.Kind == KindNull {
@@ -101,13 +101,16 @@ func mergeSection(name string, section *Node) (*Node, *Finding) {
 		f := file.finding("unknown-defaults", where, "there is no such defaults file")
 		f.Found, f.Allowed = file.Describe(), "a file that OpenFL 1.9 ships: "+strings.Join(DefaultsFiles(), ", ")
 		f.Hint = DidYouMean(file.Text, DefaultsFiles())
+		if gone[file.Text] != "" {
+			f.Hint = "OpenFL had it before 1.9: fxctl plan upgrade writes out what it said"
+		}
 		return nil, &f
 	}
 	own := section.Lookup("settings")
 	if settings := base.Lookup("settings"); settings != nil {
 		if own.Kind != KindMap {
 			f := own.finding("type", Child(name, "settings"), "settings is a map")
-			f.Found = own.Describe()
+			f.Found, f.Hint = own.Describe(), YAMLHint(own, "a map")
 			return nil, &f
 		}
 		settings.update(own)

@@ -130,7 +130,22 @@ func (p *Plan) Identify(o ResolveOptions) (IDs, *Node, error) {
 	if len(fs) > 0 {
 		return IDs{}, nil, fs.Err()
 	}
+	if config.Lookup("connector") != nil {
+		fillPorts(config, config.At("connector", "settings"))
+		fillPorts(config, config.At("tasks", "settings"))
+	}
 	return ids, config, nil
+}
+
+// fillPorts replaces each setting that is `auto` by a port, as OpenFL does for
+// connectors: one after the other, each from the hash of what the plan is by then.
+func fillPorts(config, settings *Node) {
+	for i, p := range settings.Entries() {
+		if v := p.Value; v.Kind == KindString && v.Text == "auto" {
+			port := int64(autoPort(hash(config)))
+			settings.Pairs[i].Value = &Node{Kind: KindInt, Int: port, File: v.File, Line: v.Line, Column: v.Column}
+		}
+	}
 }
 
 // Resolve fills in what the plan leaves open and computes the ids. A plan that

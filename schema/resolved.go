@@ -19,6 +19,7 @@ type Resolved struct {
 	DataLoader   Component
 	TaskRunner   Component
 	Tasks        []Task // in plan order, defaults first
+	Egress       Egress // zero where the plan has no such section
 
 	config *Node // merged, with host and port filled in
 }

@@ -26,7 +26,7 @@ const (
 // Sections lists the top-level keys of a plan.
 func Sections() []string { return slices.Clone(sections) }
 
-var sections = []string{"aggregator", "assigner", "collaborator", "compression_pipeline", "data_loader", "network", "straggler_handling_policy", "task_runner", "tasks"}
+var sections = []string{"aggregator", "assigner", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "straggler_handling_policy", "task_runner", "tasks"}
 
 // decodePlan type-checks a merged plan.
 func decodePlan(root *Node) (*Resolved, Findings) {
@@ -42,7 +42,9 @@ func decodePlan(root *Node) (*Resolved, Findings) {
 		DataLoader:   d.component("data_loader", ""),
 		TaskRunner:   d.component("task_runner", ""),
 		Tasks:        d.tasks(),
+		Egress:       d.egress(),
 	}
+	d.connector()
 	d.unknownSections()
 	return r, fs
 }
@@ -56,10 +58,7 @@ func (d *decoder) unknownSections() {
 	for _, p := range d.root.Pairs {
 		name := p.Key.KeyText()
 		if name == "connector" {
-			f := p.Key.finding("unsupported", "connector", "connectors to other frameworks (Flower) are not supported")
-			f.Hint = "remove the section and name a task runner"
-			*d.out = append(*d.out, f)
-			continue
+			continue // decoded on its own
 		}
 		if !slices.Contains(sections, name) {
 			f := p.Key.finding("unknown-key", Child("", name), "there is no such section")
@@ -81,6 +80,7 @@ func (d *decoder) section(name string, templates []string, needTemplate bool) *f
 	}
 	key := d.root.Key(name)
 	s := newFields(node, key, name, d.out)
+	s.ignore("defaults") // merged already; known here so that it can be meant
 	template := s.text("template", needTemplate)
 	if template != "" && templates != nil && !slices.Contains(templates, template) {
 		n := node.Lookup("template")
@@ -181,7 +181,7 @@ func (d *decoder) network() NetworkSettings {
 	clientAuth := !s.flag("disable_client_auth", false)
 	n := NetworkSettings{
 		Host:              s.host(),
-		Port:              s.port(),
+		Port:              s.port("agg_port", true),
 		ReconnectInterval: time.Duration(s.number("client_reconnect_interval", 1) * float64(time.Second)),
 		TLS:               s.flag("use_tls", tls),
 		RequireClientAuth: s.flag("require_client_auth", clientAuth),
@@ -212,17 +212,17 @@ func (f *fields) host() string {
 	return host
 }
 
-// port reads agg_port: 1 to 65535 or "auto", which is 0 until it is resolved.
-func (f *fields) port() int {
-	n := f.take("agg_port")
+// port reads a port: 1 to 65535 or "auto", which is 0 until it is resolved.
+func (f *fields) port(key string, required bool) int {
+	n := f.take(key)
 	switch {
-	case n == nil:
-		f.missing("agg_port", "a port, or auto")
-	case n.Kind == KindString && n.Text == "auto":
+	case n == nil && required:
+		f.missing(key, "a port, or auto")
+	case n == nil, n.Kind == KindString && n.Text == "auto":
 	case n.Kind != KindInt:
-		f.mistyped(n, "agg_port", "an integer, or auto")
+		f.mistyped(n, key, "an integer, or auto")
 	case n.Int < 1 || n.Int > 65535:
-		f.outOfRange(n, "agg_port", "from 1 to 65535, or auto")
+		f.outOfRange(n, key, "from 1 to 65535, or auto")
 	default:
 		return int(n.Int)
 	}

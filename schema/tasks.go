@@ -21,7 +21,10 @@ func (d *decoder) tasks() []Task {
 			*d.out = append(*d.out, f)
 		case p.Value.Kind != KindMap:
 			f := p.Value.finding("type", where, "a task is a map")
-			f.Found, f.Allowed = p.Value.Describe(), "function:, kwargs:, aggregation_type:"
+			f.Found, f.Allowed, f.Hint = p.Value.Describe(), "function:, kwargs:, aggregation_type:", DidYouMean(name, []string{"defaults", "settings"})
+			if f.Hint == "" {
+				f.Hint = YAMLHint(p.Value, "a map")
+			}
 			*d.out = append(*d.out, f)
 		default:
 			tasks = append(tasks, d.task(name, p, where))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -196,18 +197,43 @@ func (r *yamlReader) checkAnchor(n *yaml.Node) {
 
 // checkTab refuses a tab before a value, which PyYAML does not take for a space.
 func (r *yamlReader) checkTab(n *yaml.Node) {
-	if r.lines == nil {
-		r.lines = bytes.Split(r.data, []byte("\n"))
-	}
-	if n.Line < 1 || n.Line > len(r.lines) || n.Column < 2 {
+	lines := r.split()
+	if n.Line < 1 || n.Line > len(lines) || n.Column < 2 {
 		return
 	}
 	if r.tabLine != n.Line {
-		r.tabLine, r.tabRunes = n.Line, []rune(string(r.lines[n.Line-1]))
+		r.tabLine, r.tabRunes = n.Line, []rune(string(lines[n.Line-1]))
 	}
 	if i := n.Column - 2; i < len(r.tabRunes) && r.tabRunes[i] == '\t' {
 		r.complain(n, "tab", "a tab separates this value from what is before it; PyYAML accepts only spaces")
 	}
+}
+
+// checkDash refuses a list item that is indented too far: YAML takes it, dash
+// and all, for more text of the item above. Lines of more than 80 characters may
+// have been folded there by a program.
+func (r *yamlReader) checkDash(n *yaml.Node) {
+	if !strings.Contains(n.Value, " - ") || n.Line < 1 {
+		return
+	}
+	lines := r.split()
+	if n.Line >= len(lines) || len(lines[n.Line-1]) > 80 {
+		return
+	}
+	next := bytes.TrimLeft(lines[n.Line], " ")
+	if bytes.HasPrefix(next, []byte("- ")) && strings.Contains(n.Value, string(bytes.TrimSpace(next))) {
+		f := Finding{ID: "dash", Severity: SeverityError, File: r.file, Line: n.Line + 1, Column: len(lines[n.Line]) - len(next) + 1}
+		f.Message = "this list item is indented too far: YAML takes it for more text of the line above"
+		f.Hint = "check the indentation: the dashes of one list stand in the same column"
+		r.findings = append(r.findings, f)
+	}
+}
+
+func (r *yamlReader) split() [][]byte {
+	if r.lines == nil {
+		r.lines = bytes.Split(r.data, []byte("\n"))
+	}
+	return r.lines
 }
 
 func (r *yamlReader) collectionTag(n *yaml.Node, want string) bool {
@@ -225,6 +251,7 @@ func (r *yamlReader) scalar(n *yaml.Node, out *Node) {
 		tag = n.Tag
 	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0:
 		tag = implicitTag(n.Value)
+		r.checkDash(n)
 	}
 	if err := construct(out, tag, n.Value); err != nil {
 		r.complain(n, "value", "%v", err)

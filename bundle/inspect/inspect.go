@@ -9,13 +9,17 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fx/bundle"
 	"fx/bundle/approval"
+	"fx/runtime/egress"
+	"fx/runtime/tensor"
 	"fx/schema"
 )
 
@@ -61,8 +65,9 @@ type Plan struct {
 	Tasks         []Task   `json:"tasks"`
 	Model         string   `json:"model"` // path of the initial model
 	Tensors       []Tensor `json:"tensors"`
-	TensorBytes   int64    `json:"tensor_bytes"`        // of the model once
-	MaxRoundBytes int64    `json:"max_bytes_per_round"` // of tensors that one collaborator can send: the model once per task
+	TensorBytes   int64    `json:"tensor_bytes"` // of the model once
+
+	Egress *egress.Forecast `json:"egress"` // what leaves a site, by the contract that its runtime enforces
 }
 
 // Task is one task of the plan.
@@ -71,7 +76,7 @@ type Task struct {
 	Function    string   `json:"function"`
 	Apply       string   `json:"apply"`       // "global" or "local"
 	Aggregation string   `json:"aggregation"` // template, or "weighted average"
-	Metrics     []string `json:"metrics"`     // names of numbers that may leave
+	Metrics     []string `json:"metrics"`     // names of numbers that it reports
 }
 
 // Tensor is one tensor of the initial model. Updates have the same names and
@@ -111,7 +116,7 @@ func New(c *bundle.Checked, d *approval.Decision) (*Report, error) {
 	}
 	federation, err := c.Federation("")
 	if err == nil {
-		f.Plan, err = plan(federation)
+		f.Plan, err = plan(federation, c.Workspace())
 	}
 	if err != nil {
 		f.PlanError = err.Error()
@@ -139,7 +144,7 @@ func (f *Facts) sum() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-func plan(f *bundle.Federation) (*Plan, error) {
+func plan(f *bundle.Federation, tree fs.FS) (*Plan, error) {
 	r := f.Plan
 	p := &Plan{
 		File: bundle.PlanPath, Hash: r.Hash, FederationID: r.FederationID,
@@ -162,20 +167,21 @@ func plan(f *bundle.Federation) (*Plan, error) {
 		p.Tensors = append(p.Tensors, Tensor{Name: i.Name, DType: string(i.DType), Shape: append([]int{}, i.Shape...), Bytes: i.Bytes()})
 		p.TensorBytes += i.Bytes()
 	}
-	p.MaxRoundBytes = p.TensorBytes * int64(len(p.Tasks))
+	round, err := tensor.Round(f.Model.Tensors)
+	if err != nil {
+		return nil, err
+	}
+	p.Egress, err = egress.NewForecast(r, infos, int(round), egress.UsesPyTorch(tree, p.TaskRunner))
+	if err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
 func task(t schema.Task) Task {
-	out := Task{Name: t.Name, Function: t.Function, Apply: t.Apply(), Aggregation: t.Aggregation.Template, Metrics: []string{}}
+	out := Task{Name: t.Name, Function: t.Function, Apply: t.Apply(), Aggregation: t.Aggregation.Template, Metrics: append([]string{}, egress.Metrics(t)...)}
 	if out.Aggregation == "" {
 		out.Aggregation = "weighted average"
-	}
-	list, _ := t.Kwargs["metrics"].([]any)
-	for _, m := range list {
-		if name, ok := m.(string); ok {
-			out.Metrics = append(out.Metrics, name)
-		}
 	}
 	return out
 }
@@ -191,7 +197,23 @@ func (p *Plan) notes() []Note {
 	if !p.TLS || !p.ClientAuth {
 		list = append(list, Note{"no-tls", p.File, "the plan switches off TLS or client authentication; the runtime refuses it"})
 	}
+	if p.refuses() {
+		list = append(list, Note{"egress-refused", p.File, "tasks make tensors or metrics that the plan's section egress refuses: a site would stop there"})
+	}
 	return list
+}
+
+// refuses reports whether a task is expected to make what may not leave.
+func (p *Plan) refuses() bool {
+	for _, t := range p.Egress.Tasks {
+		if slices.ContainsFunc(t.Metrics, func(m egress.MetricForecast) bool { return m.Fate == egress.FateRefused }) {
+			return true
+		}
+		if t.SendsTensors && slices.ContainsFunc(p.Egress.Tensors, func(n egress.TensorForecast) bool { return n.Fate == egress.FateRefused }) {
+			return true
+		}
+	}
+	return false
 }
 
 // notes are what a file's name and mode give reason to look at.

@@ -136,8 +136,8 @@ func TestReport(t *testing.T) {
 	if len(p.Tasks) != 2 || p.Tasks[1].Apply != "local" || p.Tasks[1].Metrics[0] != "accuracy" {
 		t.Errorf("tasks: %+v", p.Tasks)
 	}
-	if p.TensorBytes != 60 || p.MaxRoundBytes != 120 || len(p.Tensors) != 2 {
-		t.Errorf("tensors: %+v, %d bytes, %d a round", p.Tensors, p.TensorBytes, p.MaxRoundBytes)
+	if p.TensorBytes != 60 || p.Egress.MaxRoundBytes != 128 || p.Egress.RoundBytes != 8 || len(p.Tensors) != 2 {
+		t.Errorf("tensors: %+v, %d bytes, %d a round", p.Tensors, p.TensorBytes, p.Egress.MaxRoundBytes)
 	}
 	rules := map[string]string{}
 	for _, n := range r.Notes {
@@ -200,5 +200,42 @@ func TestBrokenPlan(t *testing.T) {
 		if err := r.Text(&strings.Builder{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestEgress: the report shows the contract that a site enforces.
+func TestEgress(t *testing.T) {
+	w := tree(t)
+	python := strings.NewReplacer("fx.builtin.NoOp", "src.run.Runner", "fx.builtin.NoData", "src.run.Loader").Replace(plan)
+	w["plan/plan.yaml"].Data = []byte(python + `egress:
+  tensors: [dense/w]
+  metrics: {accuracy: {min: 0, max: 1}}
+  bytes_per_round: 100
+  filters: [{name: clip, norm: 2}]
+`)
+	w["src/run.py"].Data = []byte("class Runner(PyTorchTaskRunner):\n    pass\n")
+	r := report(t, w)
+	if r.Plan == nil {
+		t.Fatal(r.PlanError)
+	}
+	e := r.Plan.Egress
+	if e.RoundLimit != 100 || e.MaxRoundBytes != 100 || e.RunBytes != 7*e.RoundBytes || len(e.Filters) != 1 || len(e.Optimizer) == 0 {
+		t.Errorf("forecast: %+v", e)
+	}
+	var b strings.Builder
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"limits       100 bytes a round, none in all rounds", "filter       clip [*] to norm 2", "0 to 1", "refused",
+		"__opt_state_*_*_istensor_exp_avg", "(egress-refused)",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, b.String())
+		}
+	}
+	w["plan/plan.yaml"].Data = []byte(plan + "egress: {filters: [{name: gaussian, sigma: 1}]}\n")
+	if r := report(t, w); !strings.Contains(r.PlanError, "this version has clip, drop") {
+		t.Errorf("plan error %q, want one that lists the filters", r.PlanError)
 	}
 }

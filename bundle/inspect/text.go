@@ -122,19 +122,9 @@ func (p *printer) plan(f *Plan) {
 	for i, t := range f.Tasks {
 		rows[i] = []string{t.Name, t.Function, t.Apply, t.Aggregation, orNone(t.Metrics)}
 	}
-	p.table([]string{"TASK", "FUNCTION", "MODEL", "AGGREGATION", "METRICS THAT LEAVE"}, rows)
+	p.table([]string{"TASK", "FUNCTION", "MODEL", "AGGREGATION", "METRICS"}, rows)
 
-	p.head("WHAT LEAVES")
-	p.line("each task may send the metrics above and tensors exactly as in %s: %s a time,", f.Model, ui.Bytes(f.TensorBytes))
-	p.line("at most %s per round from one site, as %s", ui.Bytes(f.MaxRoundBytes), short(f.Pipeline))
-	rows = make([][]string, len(f.Tensors))
-	for i, t := range f.Tensors {
-		rows[i] = []string{t.Name, t.DType, fmt.Sprint(t.Shape), fmt.Sprint(t.Bytes)}
-	}
-	if len(rows) == 0 {
-		rows = [][]string{{"none"}}
-	}
-	p.table([]string{"TENSOR", "TYPE", "SHAPE", "BYTES"}, rows)
+	p.leaves(f)
 
 	p.head("TO WHERE")
 	connection := "a new connection for every request"
@@ -143,6 +133,54 @@ func (p *printer) plan(f *Plan) {
 	}
 	p.line("%s, %s, opened by the site", f.Address, connection)
 	p.line("collaborators: %s", orNone(f.Collaborators))
+}
+
+// leaves says what the egress contract of a site will be.
+func (p *printer) leaves(f *Plan) {
+	e := f.Egress
+	p.head("WHAT LEAVES")
+	p.line("each task may send the metrics and the tensors marked sent, with the names and shapes of %s, as %s;", f.Model, short(f.Pipeline))
+	p.line("anything else is refused. From one site, by the plan: %s a round, %s in %d rounds;", ui.Bytes(e.RoundBytes), ui.Bytes(e.RunBytes), e.Rounds)
+	p.line("every task once a round: at most %s a round, %s in %d rounds", ui.Bytes(e.MaxRoundBytes), ui.Bytes(e.MaxRunBytes), e.Rounds)
+	p.line("limits       %s a round, %s in all rounds", limit(e.RoundLimit), limit(e.RunLimit))
+	for _, filter := range e.Filters {
+		p.line("filter       %s", filter)
+	}
+	var rows [][]string
+	for _, t := range e.Tasks {
+		for _, m := range t.Metrics {
+			rows = append(rows, []string{m.Name, t.Name, m.Range(), m.Fate})
+		}
+	}
+	p.rows([]string{"METRIC", "TASK", "RANGE", "FATE"}, rows)
+	rows = nil
+	for _, t := range e.Tensors {
+		rows = append(rows, []string{t.Name, t.DType, fmt.Sprint(t.Shape), fmt.Sprint(t.Bytes), t.Fate})
+	}
+	p.rows([]string{"TENSOR", "TYPE", "SHAPE", "BYTES", "FATE"}, rows)
+	if len(e.Optimizer) > 0 {
+		p.line("OpenFL's PyTorch runner also sends the optimizer's state; what it is depends on the code:")
+		rows = nil
+		for _, s := range e.Optimizer {
+			rows = append(rows, []string{s.Optimizer, fmt.Sprintf("%d times the model", s.Multiple), orNone(s.Patterns), s.Fate})
+		}
+		p.table([]string{"OPTIMIZER", "SIZE", "TENSORS", "FATE"}, rows)
+	}
+}
+
+// rows is a table that says so when it is empty.
+func (p *printer) rows(header []string, rows [][]string) {
+	if len(rows) == 0 {
+		rows = [][]string{{"none"}}
+	}
+	p.table(header, rows)
+}
+
+func limit(bytes int64) string {
+	if bytes == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d bytes", bytes)
 }
 
 func (p *printer) signatures(d *approval.Decision) {

@@ -138,6 +138,9 @@ func (p *packing) exclude(name string, d fs.DirEntry) (string, error) {
 	if strings.HasPrefix(name, "save/") && !p.wanted(name, d.IsDir()) {
 		return "not the initial model that the plan names", nil
 	}
+	if name == schemaFile {
+		return "for editors; fxctl plan schema prints it", nil
+	}
 	for _, i := range p.ignore {
 		if i.matches(name, d.IsDir()) {
 			return "listed in .fxignore: " + i.text, nil
@@ -174,9 +177,7 @@ func sitePaths(root fs.FS, name string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		p := strings.ReplaceAll(e.Path, `\`, "/")
-		drive := len(p) > 1 && p[1] == ':'
-		if path.IsAbs(p) || drive || strings.HasPrefix(p, "~") || strings.Contains(p, "://") || strings.HasPrefix(path.Clean(p)+"/", "../") {
+		if ofOneSite(e.Path) {
 			return fmt.Sprintf("the path of %q is one of a site's own disk; sites give theirs with --data", e.Name), nil
 		}
 	}

@@ -14,36 +14,52 @@ const (
 	maxDERKey = 64 << 10 // bytes; a file larger than that is no bare key
 )
 
-var pemKey = []byte("PRIVATE KEY-----")
+var (
+	pemKey         = []byte("PRIVATE KEY-----")
+	pemCertificate = []byte("-----BEGIN CERTIFICATE")
+)
 
-// privateKey says in which form a file holds a private key, "" if it holds
-// none. Text is searched to its end for PEM blocks (PKCS#8, encrypted or not,
-// PKCS#1, SEC 1, OpenSSH); small files are also tried as DER and PKCS#12.
+// secret is what a file holds that must not travel.
+type secret struct {
+	why         string // in which form it holds a private key, "" if it holds none
+	certificate bool   // it holds a certificate, or a request for one, as PEM
+}
+
+// privateKey says in which form a file holds a private key, "" if it holds none.
 func privateKey(root fs.FS, name string) (why string, err error) {
 	f, err := root.Open(name)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	found, err := scanSecret(f)
+	return found.why, errors.Join(err, f.Close())
+}
+
+// scanSecret reads r to its end. Text is searched for PEM blocks (PKCS#8,
+// encrypted or not, PKCS#1, SEC 1, OpenSSH); small files are also tried as DER
+// and PKCS#12.
+func scanSecret(r io.Reader) (secret, error) {
+	var found secret
 	buf := make([]byte, 0, scanChunk)
 	for first := true; ; first = false {
-		n, err := io.ReadFull(f, buf[len(buf):cap(buf)])
+		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if bytes.Contains(buf, pemKey) {
-			return "holds a private key (PEM); keys never travel in a bundle", nil
+			found.why = "holds a private key (PEM); keys never travel in a bundle"
 		}
+		found.certificate = found.certificate || bytes.Contains(buf, pemCertificate)
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
 		if end && first && len(buf) <= maxDERKey && derKey(buf) {
-			return "is a private key (DER or PKCS#12); keys never travel in a bundle", nil
+			found.why = "is a private key (DER or PKCS#12); keys never travel in a bundle"
 		}
 		if end {
-			return "", nil
+			return found, nil
 		}
 		if err != nil {
-			return "", err
+			return found, err
 		}
 		// Keep as much of the end as a marker might begin in.
-		keep := copy(buf[:cap(buf)], buf[len(buf)-len(pemKey)+1:])
+		keep := copy(buf[:cap(buf)], buf[len(buf)-len(pemCertificate)+1:])
 		buf = buf[:keep]
 	}
 }

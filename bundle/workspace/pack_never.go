@@ -9,6 +9,11 @@ const (
 	isEditor  = "left by an editor or a desktop"
 )
 
+// schemaFile is the JSON Schema beside a new workspace's plan, for editors. It
+// is fxctl's and changes with its version: in a bundle it would give the same
+// plan other bytes.
+const schemaFile = "plan/plan.schema.json"
+
 // neverAtTop are folders of a workspace that belong to one site or one run. The
 // names are OpenFL's (OPENFL layout) and ours, in lower case.
 var neverAtTop = map[string]string{

@@ -27,6 +27,7 @@ func typical() fstest.MapFS {
 		"plan/plan.yaml":              file("x: 1\n"),
 		"plan/cols.yaml":              file("collaborators: []\n"),
 		"plan/data.yaml":              file("# shards\none,1\ntwo,data/two\n"),
+		"plan/plan.schema.json":       file("{}"),
 		"src/model.py":                file("pass\n"),
 		"src/data/loader.py":          file("pass\n"),
 		"src/__pycache__/model.pyc":   file("x"),
@@ -94,7 +95,7 @@ func TestPackChooses(t *testing.T) {
 	}
 	wantOut := []string{
 		".env", ".git/", "big.bin", "cert/", "data/", "local_state/", "logs/", "notes/draft.txt", "old.fxb", "old.fxb.sigs.jsonl",
-		"save/best.pbuf", "save/last.pbuf", "src/__pycache__/", "src/old.PYC", "src/scratch/", "src/venv/",
+		"plan/plan.schema.json", "save/best.pbuf", "save/last.pbuf", "src/__pycache__/", "src/old.PYC", "src/scratch/", "src/venv/",
 	}
 	if !slices.Equal(out, wantOut) {
 		t.Errorf("excluded %q\nwant     %q", out, wantOut)

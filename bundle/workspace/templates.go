@@ -99,6 +99,7 @@ func Render(o TemplateOptions) ([]File, error) {
 		}
 		files = append(files, File{f.to, data})
 	}
+	files = append(files, File{schemaFile, []byte(schema.PlanSchema())})
 	if t.data != nil {
 		data, err := t.data(v.Collaborators)
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 	"fx/schema"
 )
 
-func render(t *testing.T, o TemplateOptions) map[string]string {
+func render(t testing.TB, o TemplateOptions) map[string]string {
 	t.Helper()
 	files, err := Render(o)
 	if err != nil {
@@ -54,9 +54,23 @@ func TestTemplates(t *testing.T) {
 						t.Errorf("there is no %s", path)
 					}
 				}
-				p, err := schema.ParsePlan("plan.yaml", []byte(files["plan/plan.yaml"]))
+				text := files["plan/plan.yaml"]
+				line, rest, _ := strings.Cut(text, "\n")
+				if line != "# yaml-language-server: $schema=plan.schema.json" || files["plan/plan.schema.json"] != schema.PlanSchema() {
+					t.Errorf("an editor does not find the schema: the plan begins %q", line)
+				}
+				p, err := schema.ParsePlan("plan.yaml", []byte(text))
 				if err != nil {
 					t.Fatal(err)
+				}
+				bare, err := schema.ParsePlan("plan.yaml", []byte(rest))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids, _, err := p.Identify(schema.ResolveOptions{})
+				same, _, err2 := bare.Identify(schema.ResolveOptions{})
+				if err != nil || err2 != nil || ids != same {
+					t.Errorf("the line for editors changes the ids: %+v, %+v, %v, %v", ids, same, err, err2)
 				}
 				r, err := p.Resolve(schema.ResolveOptions{})
 				if err != nil {

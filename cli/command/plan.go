@@ -2,6 +2,7 @@ package command
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,8 +16,8 @@ import (
 func planGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "plan",
-		Usage:       "the plan of a federation: validate, show, id, schema",
-		Subcommands: []*cli.Command{planValidate(), planShow(), planID(), planSchema()},
+		Usage:       "the plan of a federation: validate, show, compare, upgrade",
+		Subcommands: []*cli.Command{planValidate(), planShow(), planID(), planDiff(), planUpgrade(), planEgress(), planSchema()},
 	}
 }
 
@@ -25,6 +26,7 @@ type planFile struct {
 	name string // as messages show it; its base name enters the federation id
 	data []byte
 	dir  string // folder of the plan, where the argument was a workspace
+	plan *schema.Plan
 }
 
 // readPlan reads the plan that the argument PLAN names.
@@ -43,6 +45,31 @@ func readPlan(k *ui.Console, arg string) (*planFile, error) {
 	var err error
 	f.data, err = readInput(k, arg, schema.MaxPlanBytes)
 	return f, err
+}
+
+// loadPlan reads a plan and merges its defaults. The plan need not be valid.
+func loadPlan(k *ui.Console, arg string) (*planFile, error) {
+	f, err := readPlan(k, arg)
+	if err != nil {
+		return nil, err
+	}
+	if f.plan, err = schema.ReadPlan(f.name, f.data); err != nil {
+		return nil, fmt.Errorf("cannot read plan %q:\n%w", f.name, err)
+	}
+	return f, nil
+}
+
+// identify computes the ids of a plan, and says which host name it took. The
+// node is the merged plan with host and port filled in.
+func (f *planFile) identify(k *ui.Console, o schema.ResolveOptions) (schema.IDs, *schema.Node, error) {
+	ids, config, err := f.plan.Identify(o)
+	if err != nil {
+		return schema.IDs{}, nil, fmt.Errorf("cannot resolve plan %q:\n%w", f.name, err)
+	}
+	if addr := f.plan.Config().At("network", "settings", "agg_addr"); addr.Text == "auto" {
+		k.Infof("agg_addr is auto: taking the host name %q; --fqdn names another", ids.Host)
+	}
+	return ids, config, nil
 }
 
 func fqdnFlag() cli.Flag {

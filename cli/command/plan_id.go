@@ -42,7 +42,11 @@ type planIDOptions struct {
 type planIDResult struct{ schema.IDs }
 
 func runPlanID(_ context.Context, o planIDOptions) (*planIDResult, error) {
-	ids, _, err := identify(o.console, o.plan, o.resolve)
+	f, err := loadPlan(o.console, o.plan)
+	if err != nil {
+		return nil, err
+	}
+	ids, _, err := f.identify(o.console, o.resolve)
 	if err != nil {
 		return nil, err
 	}

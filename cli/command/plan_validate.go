@@ -23,19 +23,21 @@ func planValidate() *cli.Command {
 		ArgsUsage: "PLAN",
 		Description: `PLAN is a file, a workspace folder (its plan/plan.yaml, with the roster in its
 plan/cols.yaml), or - for standard input. Exit code 3 if there is an error;
-warnings do not count. Examples:
+warnings count only with --strict. Examples:
    fxctl plan validate ward
+   fxctl plan validate ward --strict
    fxctl plan validate plan.yaml --cols cols.yaml
    fxctl plan validate ward --json | jq -r '.findings[].message'`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "cols", Usage: "list of collaborators to check the plan against", TakesFile: true},
+			&cli.BoolFlag{Name: "strict", Usage: "accept no plan with warnings"},
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "PLAN")
 			if err != nil {
 				return nil, err
 			}
-			return runPlanValidate(c.Context, planValidateOptions{console: ui.From(c), plan: args[0], cols: c.String("cols")})
+			return runPlanValidate(c.Context, planValidateOptions{console: ui.From(c), plan: args[0], cols: c.String("cols"), strict: c.Bool("strict")})
 		}),
 	}
 }
@@ -44,6 +46,7 @@ type planValidateOptions struct {
 	console *ui.Console
 	plan    string
 	cols    string // "" for the workspace's own, if there is one
+	strict  bool   // warnings count
 }
 
 type planValidateResult struct {
@@ -70,7 +73,7 @@ func runPlanValidate(_ context.Context, o planValidateOptions) (*planValidateRes
 	if result.Findings == nil {
 		result.Findings = schema.Findings{}
 	}
-	if err := found.Err(); err != nil {
+	if found.Err() != nil || o.strict && len(found) > 0 {
 		return result, fmt.Errorf("cannot accept plan %q: %s\n%w", f.name, count(found), found)
 	}
 	result.Valid = true
@@ -104,17 +107,29 @@ func readRoster(o planValidateOptions, f *planFile) (*check.Roster, schema.Findi
 	return &check.Roster{Names: nodes}, nil, err
 }
 
+// count is the number of errors and, if there are any, of warnings.
 func count(found schema.Findings) string {
-	errs := 0
+	errs, warnings := 0, 0
 	for _, f := range found {
-		if f.Severity != schema.SeverityWarning {
+		if f.Severity == schema.SeverityWarning {
+			warnings++
+		} else {
 			errs++
 		}
 	}
-	if errs == 1 {
-		return "1 error"
+	plural := func(n int, word string) string {
+		if n == 1 {
+			return "1 " + word
+		}
+		return fmt.Sprintf("%d %ss", n, word)
 	}
-	return fmt.Sprintf("%d errors", errs)
+	switch {
+	case errs == 0:
+		return plural(warnings, "warning")
+	case warnings == 0:
+		return plural(errs, "error")
+	}
+	return plural(errs, "error") + ", " + plural(warnings, "warning")
 }
 
 // Text is the result for people. What is wrong is an error, and not repeated.

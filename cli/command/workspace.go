@@ -7,7 +7,7 @@ import (
 func workspaceGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "workspace",
-		Usage:       "workspace folders: create, templates",
-		Subcommands: []*cli.Command{workspaceCreate(), workspaceTemplates()},
+		Usage:       "workspace folders: create, check, import, templates",
+		Subcommands: []*cli.Command{workspaceCreate(), workspaceCheck(), workspaceImport(), workspaceTemplates()},
 	}
 }

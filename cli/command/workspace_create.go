@@ -93,7 +93,7 @@ func runWorkspaceCreate(ctx context.Context, o workspaceCreateOptions) (*workspa
 	if err != nil {
 		return nil, err
 	}
-	o.console.Infof("next: fxctl plan validate %s", o.dir)
+	o.console.Infof("next: fxctl workspace check %s", o.dir)
 	return result, nil
 }
 

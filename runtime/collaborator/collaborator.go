@@ -54,7 +54,7 @@ type Report struct {
 // collaborator is one run.
 type collaborator struct {
 	Options
-	contract egress.Contract
+	contract *egress.Contract
 	header   *openflpb.MessageHeader
 	report   Report
 	round    int    // the round whose model file is in scratch
@@ -68,16 +68,20 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if _, err := codec.New(o.Plan.Compression); err != nil {
 		return Report{}, err
 	}
+	contract, err := egress.NewContract(o.Plan.Tasks, o.Model, o.Plan.Egress)
+	if err != nil {
+		return Report{}, err
+	}
 	c := &collaborator{
 		Options:  o,
-		contract: egress.NewContract(o.Plan.Tasks, o.Model),
+		contract: contract,
 		header: &openflpb.MessageHeader{
 			Sender: o.Name, Receiver: o.Plan.AggregatorID, FederationUuid: o.Plan.FederationID,
 		},
 		report: Report{FederationID: o.Plan.FederationID, Collaborator: o.Name},
 		round:  -1,
 	}
-	err := c.loop(ctx)
+	err = c.loop(ctx)
 	c.report.Connections, c.report.Requests = o.Client.Counts()
 	return c.report, err
 }

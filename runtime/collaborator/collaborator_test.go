@@ -160,11 +160,12 @@ func readTensor(t *testing.T, path string) []float32 {
 type site struct {
 	t      *testing.T
 	dir    string
+	plan   *schema.Resolved
 	runner *runner
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, dir: t.TempDir(), runner: &runner{t: t}}
+	return &site{t: t, dir: t.TempDir(), plan: plan, runner: &runner{t: t}}
 }
 
 // run lets the site take part in what the aggregator's script says.
@@ -199,7 +200,7 @@ func (s *site) run(agg *script) (Report, error) {
 		}
 	}()
 	return Run(s.t.Context(), Options{
-		Name: "hospital-a", Plan: plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
+		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
 		Scratch: s.t.TempDir(), Ledger: ledger, PollInterval: time.Millisecond,
 		Client: transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: config, Sender: "hospital-a",

@@ -24,11 +24,21 @@ const tensorsField = 5
 // send checks everything that is about to leave, records it, and only then
 // sends it.
 func (c *collaborator) send(ctx context.Context, round int, task schema.Task, done *record) error {
-	message, entries, closeFiles, err := c.message(round, task, done)
+	out, err := c.outgoing(ctx, round, task, done)
 	if err != nil {
 		return err
 	}
-	defer closeFiles()
+	defer out.close()
+	message, entries, err := c.message(round, task, done, out)
+	if err == nil {
+		err = c.contract.Result(c.Ledger, round, entries)
+	}
+	if errors.Is(err, egress.ErrRefused) {
+		err = fmt.Errorf("%w: %w", err, ErrIncomplete)
+	}
+	if err != nil {
+		return err
+	}
 	if err := c.Ledger.Append(entries); err != nil {
 		return err
 	}
@@ -41,85 +51,52 @@ func (c *collaborator) send(ctx context.Context, round int, task schema.Task, do
 	return err
 }
 
-// message makes the serialized TaskResults. Tensor values stay in their file
-// and are read while they are sent.
-func (c *collaborator) message(round int, task schema.Task, done *record) (*segments, []egress.Entry, func(), error) {
+// message makes the serialized TaskResults, and the ledger's lines about it.
+// Tensor values stay in their file and are read while they are sent.
+func (c *collaborator) message(round int, task schema.Task, done *record, out *outgoing) (*segments, []egress.Entry, error) {
 	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(&openflpb.TaskResults{
 		Header: c.header, RoundNumber: int32(round), TaskName: task.Name, DataSize: int32(done.DataSize),
 	})
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("cannot make the results of task %q: %v", task.Name, err)
+		return nil, nil, fmt.Errorf("cannot make the results of task %q: %v", task.Name, err)
 	}
 	m := &segments{}
 	m.addBytes(head)
 	var entries []egress.Entry
 	for _, metric := range done.Metrics {
 		if err := c.contract.Metric(task.Name, metric.Name, metric.Value); err != nil {
-			return nil, nil, nil, fmt.Errorf("%w: %w", err, ErrIncomplete)
+			return nil, nil, err
 		}
 		m.addTensor(tensor.Named{
 			Name: metric.Name, Round: int32(round), Lossless: true, Report: true,
-			Tags: metricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
+			Tags: egress.MetricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
 		}, strings.NewReader(string(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))))
-		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: "metric", Name: metric.Name, Shape: []int{}, Bytes: 4, Value: metric.Value})
+		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: egress.KindMetric, Name: metric.Name, Shape: []int{}, Bytes: 4, Value: metric.Value})
 	}
-	if done.Tensors == "" {
-		return m, entries, func() {}, nil
-	}
-	object, err := c.Store.Open(done.Tensors)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	closeFiles := func() { _ = object.Close() } // read only
-	more, err := c.addTensors(m, round, task, object, object.Size())
-	if err != nil {
-		closeFiles()
-		return nil, nil, nil, err
-	}
-	return m, append(entries, more...), closeFiles, nil
-}
-
-func (c *collaborator) addTensors(m *segments, round int, task schema.Task, r io.ReaderAt, size int64) ([]egress.Entry, error) {
-	file, err := tensor.OpenSafetensors(r, size)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read what task %q made: %w: %w", task.Name, err, ErrIncomplete)
-	}
-	var entries []egress.Entry
-	for _, info := range file.Infos() {
-		section, err := file.Section(info.Name)
+	for _, info := range out.infos {
+		section, err := out.file.Section(info.Name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		seen, err := c.contract.Tensor(task.Name, info, section)
-		if errors.Is(err, egress.ErrRefused) {
-			err = fmt.Errorf("%w: %w", err, ErrIncomplete)
-		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		m.addTensor(tensor.Named{
 			Name: info.Name, Round: int32(round), Lossless: true,
-			Tags: []string{"compressed", "trained"}, Metadata: tensor.ShapeMetadata(info.Shape), DataSize: info.Bytes(),
+			Tags: egress.TensorTags(), Metadata: tensor.ShapeMetadata(info.Shape), DataSize: info.Bytes(),
 		}, section)
 		entries = append(entries, egress.Entry{
-			Round: round, Task: task.Name, Kind: "tensor", Name: info.Name, Shape: info.Shape,
-			Bytes: info.Bytes(), SHA256: seen.SHA256, Norm: seen.Norm,
+			Round: round, Task: task.Name, Kind: egress.KindTensor, Name: info.Name, Shape: info.Shape,
+			Bytes: info.Bytes(), SHA256: seen.SHA256, Norm: seen.Norm, Filters: out.filters[info.Name],
 		})
 	}
-	return entries, nil
-}
-
-// metricTags are the tags that OpenFL's task runners give a metric: validation
-// says which model it judged.
-func metricTags(task schema.Task) []string {
-	tags := []string{"compressed", "metric"}
-	if strings.Contains(task.Function, "valid") {
-		if task.Apply() == "local" {
-			return append(tags, "validate_local")
-		}
-		return append(tags, "validate_agg")
+	for _, info := range out.dropped {
+		entries = append(entries, egress.Entry{
+			Round: round, Task: task.Name, Kind: egress.KindDropped, Name: info.Name, Shape: info.Shape, Filters: []string{"drop"},
+		})
 	}
-	return tags
+	return m, entries, nil
 }
 
 // segments is a message in pieces that lie in different places.

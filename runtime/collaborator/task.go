@@ -156,6 +156,11 @@ func (c *collaborator) inputs(ctx context.Context, round int, task schema.Task) 
 	if task.Apply() == "local" {
 		return c.trained(ctx, round, task)
 	}
+	return c.global(ctx, round)
+}
+
+// global returns the model of a round, which is fetched once.
+func (c *collaborator) global(ctx context.Context, round int) (path, digest string, err error) {
 	if c.round != round {
 		c.round = -1
 		if c.model, c.digest, err = c.fetch(ctx, round); err != nil {

@@ -36,7 +36,7 @@ func TestTensors(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			seen, err := NewContract(tasks, model).Tensor("train", tt.info, bytes.NewReader(tensor.AppendFloat32s(nil, tt.values)))
+			seen, err := contract(t, schema.Egress{}).Tensor("train", tt.info, bytes.NewReader(tensor.AppendFloat32s(nil, tt.values)))
 			if tt.want == "" {
 				if err != nil || seen.Norm != 5 || len(seen.SHA256) != 64 {
 					t.Errorf("seen %+v, %v; want norm 5 and a digest", seen, err)
@@ -51,7 +51,7 @@ func TestTensors(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	c := NewContract(tasks, model)
+	c := contract(t, schema.Egress{})
 	if err := c.Metric("train", "loss", 0.5); err != nil {
 		t.Errorf("a listed metric: %v", err)
 	}

@@ -26,22 +26,32 @@ type Entry struct {
 	Time     time.Time `json:"time"`
 	Round    int       `json:"round"`
 	Task     string    `json:"task"`
-	Kind     string    `json:"kind"` // "tensor" or "metric"
+	Kind     string    `json:"kind"` // KindTensor, KindMetric or KindDropped
 	Name     string    `json:"name"`
 	Shape    []int     `json:"shape"`
 	Bytes    int64     `json:"bytes"`
-	SHA256   string    `json:"sha256,omitempty"` // of a tensor's values
-	Norm     float64   `json:"norm"`             // of a tensor
-	Value    float64   `json:"value"`            // of a metric
+	SHA256   string    `json:"sha256,omitempty"`  // of a tensor's values
+	Norm     float64   `json:"norm"`              // of a tensor
+	Value    float64   `json:"value"`             // of a metric
+	Filters  []string  `json:"filters,omitempty"` // that changed the tensor, or left it out
 }
+
+// Kinds of an Entry. What was dropped did not leave: it has no bytes and no
+// digest.
+const (
+	KindTensor  = "tensor"
+	KindMetric  = "metric"
+	KindDropped = "dropped"
+)
 
 // Ledger is the hash-chained record of what left a site, one JSON object a
 // line. A changed, missing or reordered line breaks the chain.
 type Ledger struct {
-	f    *os.File
-	last Entry
-	hash string
-	now  func() time.Time
+	f     *os.File
+	last  Entry
+	hash  string
+	spent spent
+	now   func() time.Time
 }
 
 // OpenLedger opens or creates a ledger and verifies its chain. A last line that
@@ -51,7 +61,7 @@ func OpenLedger(path string, now func() time.Time) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the egress ledger: %v", err)
 	}
-	l := &Ledger{f: f, now: now}
+	l := &Ledger{f: f, spent: newSpent(), now: now}
 	whole, err := l.verify()
 	if err == nil {
 		err = f.Truncate(whole)
@@ -94,6 +104,7 @@ func (l *Ledger) follow(line []byte) error {
 		return fmt.Errorf("line %d does not follow the line before it; the ledger was changed: %w", l.last.Sequence+1, schema.ErrInvalid)
 	}
 	l.last, l.hash = e, lineHash(line)
+	l.spent.add(e)
 	return nil
 }
 
@@ -112,6 +123,9 @@ func (l *Ledger) Append(entries []Entry) error {
 		if err != nil {
 			return fmt.Errorf("cannot write to the egress ledger: %v", err)
 		}
+		if len(line) >= maxLine {
+			return fmt.Errorf("cannot write to the egress ledger: the line about %q has %d bytes, allowed are %d", e.Name, len(line), maxLine-1)
+		}
 		out.Write(line)
 		out.WriteByte('\n')
 		last, hash = e, lineHash(line)
@@ -123,11 +137,21 @@ func (l *Ledger) Append(entries []Entry) error {
 		return fmt.Errorf("cannot make the egress ledger durable: %v", err)
 	}
 	l.last, l.hash = last, hash
+	for _, e := range entries {
+		l.spent.add(e)
+	}
 	return nil
 }
 
 // Entries is how many lines the ledger has.
 func (l *Ledger) Entries() int64 { return l.last.Sequence }
+
+// Spent is how many bytes of payload left in a round and in all rounds, by this
+// process and those before it. What was sent again unchanged in the last round
+// counts once.
+func (l *Ledger) Spent(round int) (inRound, inRun int64) {
+	return l.spent.rounds[round], l.spent.run
+}
 
 // Close closes the file.
 func (l *Ledger) Close() error { return l.f.Close() }

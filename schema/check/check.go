@@ -1,8 +1,7 @@
 // Package check finds everything that is wrong with a plan before a federation
 // does: it validates the merged plan against the JSON Schema, decodes it as the
 // runtime does, and builds every component from the tables that the runtime
-// uses, so that what validates is what runs. It holds the only use of the
-// JSON-Schema compiler; the runtime does not link it.
+// uses, so that what validates is what runs. The runtime does not link it.
 package check
 
 import (
@@ -49,7 +48,8 @@ func merge(first, more schema.Findings) schema.Findings {
 	all := append(schema.Findings(nil), first...)
 	at := map[place]schema.Findings{}
 	note := func(f schema.Finding) {
-		if f.Severity != schema.SeverityWarning {
+		// That there is no runner for Python says nothing about the class itself.
+		if f.Severity != schema.SeverityWarning && f.ID != "runner-unavailable" {
 			p := placeOf(f)
 			at[p] = append(at[p], f)
 		}
@@ -91,7 +91,7 @@ func said(here schema.Findings, f schema.Finding) bool {
 func detailed(all schema.Findings, path string) bool {
 	for _, g := range all {
 		inside := g.Path == path || strings.HasPrefix(g.Path, path+".") || strings.HasPrefix(g.Path, path+"[")
-		if inside && g.Severity != schema.SeverityWarning {
+		if inside && g.Severity != schema.SeverityWarning && g.ID != "runner-unavailable" {
 			return true
 		}
 	}

@@ -98,9 +98,9 @@ func localWork(p *schema.Plan) schema.Findings {
 		if part.c.Template == "" || slices.Contains(part.builtin, part.c.Template) {
 			continue
 		}
-		path := part.section + ".template"
+		path, python := part.section+".template", schema.OpenFLClasses(part.section)
 		switch {
-		case strings.HasPrefix(part.c.Template, "src."), strings.HasPrefix(part.c.Template, "openfl."):
+		case strings.HasPrefix(part.c.Template, "src."), slices.Contains(python, part.c.Template):
 			f := unavailable(template, path)
 			f.Allowed = strings.Join(part.builtin, ", ")
 			f.Hint = "name a built-in class, or run this plan with OpenFL"
@@ -108,7 +108,7 @@ func localWork(p *schema.Plan) schema.Findings {
 		default:
 			f := template.Finding("unknown-template", path, "there is no such template")
 			f.Found, f.Allowed = template.Describe(), strings.Join(part.builtin, ", ")+", or src.… for code of the workspace"
-			f.Hint = schema.DidYouMean(part.c.Template, part.builtin)
+			f.Hint = schema.DidYouMean(part.c.Template, append(python, part.builtin...))
 			out = append(out, f)
 		}
 	}

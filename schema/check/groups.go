@@ -2,7 +2,9 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"fx/runtime/assigner"
@@ -29,8 +31,13 @@ func groups(p *schema.Plan, roster *Roster) schema.Findings {
 		return schema.Findings{f}
 	}
 	list := settings.Lookup("task_groups")
-	if list == nil || list.Kind != schema.KindList || len(draft.Tasks) == 0 {
+	switch {
+	case list == nil || list.Kind != schema.KindList:
 		return nil // the schema has said so
+	case len(draft.Tasks) == 0 && draft.Assigner.Template == randomAssigner:
+		return shares(list) // and that there is no task
+	case len(draft.Tasks) == 0:
+		return nil
 	}
 	var tasks []string
 	known := map[string]bool{}
@@ -41,15 +48,26 @@ func groups(p *schema.Plan, roster *Roster) schema.Findings {
 	var out schema.Findings
 	used := map[string]bool{}
 	names := map[string]bool{}
+	selected := settings.Lookup("selected_task_group")
 	for i, group := range list.Items {
 		path := schema.Index("assigner.settings.task_groups", i)
-		out = append(out, groupTasks(group, path, tasks, known, used)...)
+		runs := used
+		if !takesPart(group, selected) {
+			runs = map[string]bool{}
+		}
+		out = append(out, groupTasks(group, path, tasks, known, runs)...)
 		if n := group.Lookup("name"); n != nil && n.Kind == schema.KindString {
 			if names[n.Text] {
 				out = append(out, n.Finding("duplicate-name", path+".name", fmt.Sprintf("two task groups are named %q", n.Text)))
 			}
 			names[n.Text] = true
 		}
+	}
+	if selected != nil && selected.Kind == schema.KindString && !names[selected.Text] {
+		allowed := slices.Sorted(maps.Keys(names))
+		f := selected.Finding("unknown-group", "assigner.settings.selected_task_group", "there is no such task group")
+		f.Found, f.Allowed, f.Hint = selected.Describe(), some(allowed), schema.DidYouMean(selected.Text, first(allowed, 1000))
+		out = append(out, f)
 	}
 	for _, t := range p.Config().Lookup("tasks").Entries() {
 		if name := t.Key.KeyText(); known[name] && !used[name] {
@@ -65,6 +83,20 @@ func groups(p *schema.Plan, roster *Roster) schema.Findings {
 		out = append(out, members(list, roster)...)
 	}
 	return append(out, build(p, list, tasks, roster)...)
+}
+
+// takesPart reports whether anybody can be in a group: it is the selected one,
+// or none is selected and the group has a share or members.
+func takesPart(group, selected *schema.Node) bool {
+	if selected != nil && selected.Kind == schema.KindString {
+		name := group.Lookup("name")
+		return name != nil && name.Text == selected.Text
+	}
+	if n := group.Lookup("percentage"); n != nil {
+		return n.Kind != schema.KindInt && n.Kind != schema.KindFloat || n.Int != 0 || n.Float != 0
+	}
+	members := group.Lookup("collaborators")
+	return members == nil || members.Kind != schema.KindList || len(members.Items) > 0
 }
 
 // groupTasks checks that the tasks of a group exist.
@@ -149,6 +181,8 @@ func members(list *schema.Node, roster *Roster) schema.Findings {
 				f := n.Finding("unknown-collaborator", path, "the collaborator is not in the list of collaborators")
 				f.Found, f.Allowed, f.Hint = n.Describe(), some(allowed), schema.DidYouMean(n.Text, first(allowed, 1000))
 				out = append(out, f)
+			case roster == nil: // else the roster's own names are checked
+				out = append(out, collaboratorName(n, path)...)
 			}
 			seen[n.Text] = n.Line
 		}
@@ -188,6 +222,11 @@ func build(p *schema.Plan, list *schema.Node, tasks []string, roster *Roster) sc
 	case roster != nil:
 		for _, n := range roster.Names {
 			names = append(names, n.Text)
+		}
+		if c.Template == randomAssigner && c.Settings["selected_task_group"] == nil {
+			if found := uncovered(list, len(names)); found != nil {
+				return found
+			}
 		}
 	case c.Template == staticAssigner:
 		names = membersOf(list)

@@ -12,18 +12,14 @@ import (
 func semantics(p *schema.Plan, roster *Roster) schema.Findings {
 	out := transport(p)
 	out = append(out, metrics(p)...)
+	out = append(out, egressRules(p)...)
 	out = append(out, groups(p, roster)...)
+	out = append(out, rounds(p, roster)...)
 	if roster == nil {
 		return out
 	}
 	for i, n := range roster.Names {
-		if err := identity.CheckName(identity.Collaborator, n.Text); err != nil {
-			f := n.Finding("name", schema.Index("collaborators", i), "this cannot be the name of a collaborator")
-			f.Found = n.Describe()
-			f.Allowed = "1 to 63 of a-z, 0-9 and -, and no word of OpenFL's protocol"
-			f.Hint = strings.TrimPrefix(err.Error(), identity.ErrInvalid.Error()+": ")
-			out = append(out, f)
-		}
+		out = append(out, collaboratorName(n, schema.Index("collaborators", i))...)
 	}
 	if len(roster.Names) == 0 {
 		f := p.Config().Finding("empty-roster", "", "the list of collaborators is empty: nobody can take part")
@@ -31,6 +27,20 @@ func semantics(p *schema.Plan, roster *Roster) schema.Findings {
 		out = append(out, f)
 	}
 	return out
+}
+
+// collaboratorName refuses a name that no certificate carries, or that OpenFL's
+// protocol takes for a tag.
+func collaboratorName(n *schema.Node, where string) schema.Findings {
+	err := identity.CheckName(identity.Collaborator, n.Text)
+	if err == nil {
+		return nil
+	}
+	f := n.Finding("name", where, "this cannot be the name of a collaborator")
+	f.Found = n.Describe()
+	f.Allowed = "1 to 63 of a-z, 0-9 and -, and no word of OpenFL's protocol"
+	f.Hint = strings.TrimPrefix(err.Error(), identity.ErrInvalid.Error()+": ")
+	return schema.Findings{f}
 }
 
 // transport refuses plans that send tensors in the clear, or to strangers.

@@ -19,7 +19,7 @@ func TestRoster(t *testing.T) {
 		{"unknown in the groups", static, "[one, tow]", "unknown-collaborator", `did you mean "tow"`},
 		{"in two groups", strings.Replace(static, "[one, two]", "[one, one]", 1), "[one]", "duplicate-name", "in a group already"},
 		{"halves of two", halves, "[one, two]", "", ""},
-		{"halves of three", halves, "[one, two, three]", "component", "assigner.settings"},
+		{"halves of three", halves, "[one, two, three]", "no-group", "found groups of 1, 1, 2 of 3 collaborators"},
 		{"tag word", plan(t), "[one, model]", "name", "cannot be the name"},
 		{"upper case", plan(t), "[One]", "name", "cannot be the name"},
 		{"aggregator", plan(t), "[aggregator-1]", "name", "cannot be the name"},

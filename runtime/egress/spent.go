@@ -1,0 +1,54 @@
+package egress
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"math"
+)
+
+// spent adds up what a ledger's lines let leave. What is sent again as it was
+// in the round at hand, after a broken connection or a restart, counts once: the
+// other side learns nothing from it.
+type spent struct {
+	run    int64
+	rounds map[int]int64
+	latest int                        // the last round so far
+	seen   map[[sha256.Size]byte]bool // what left in it
+}
+
+func newSpent() spent {
+	return spent{rounds: map[int]int64{}, latest: math.MinInt, seen: map[[sha256.Size]byte]bool{}}
+}
+
+// key is equal for lines that say the same thing.
+func key(e Entry) [sha256.Size]byte {
+	b, err := json.Marshal(struct {
+		Task, Kind, Name, SHA256 string
+		Bits                     uint64
+	}{e.Task, e.Kind, e.Name, e.SHA256, math.Float64bits(e.Value)})
+	if err != nil {
+		panic(err) // a bug: strings and numbers
+	}
+	return sha256.Sum256(b)
+}
+
+// cost is what a line adds.
+func (s *spent) cost(e Entry) int64 {
+	if e.Round == s.latest && s.seen[key(e)] {
+		return 0
+	}
+	return e.Bytes
+}
+
+func (s *spent) add(e Entry) {
+	cost := s.cost(e)
+	s.run += cost
+	s.rounds[e.Round] += cost
+	if e.Round > s.latest {
+		s.latest = e.Round
+		clear(s.seen)
+	}
+	if e.Round == s.latest {
+		s.seen[key(e)] = true
+	}
+}
