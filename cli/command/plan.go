@@ -46,7 +46,7 @@ func readPlan(k *ui.Console, arg string) (*planFile, error) {
 }
 
 func fqdnFlag() cli.Flag {
-	return &cli.StringFlag{Name: "fqdn", EnvVars: []string{"FQDN"}, Usage: "host name that \"agg_addr: auto\" stands for (default: this machine's)"}
+	return &cli.StringFlag{Name: "fqdn", EnvVars: []string{"FQDN"}, Usage: "`HOST` that \"agg_addr: auto\" stands for (default: this machine's)"}
 }
 
 // resolveOptions is what a plan leaves to the machine.
