@@ -47,10 +47,13 @@ func explainSyntax(file string, data []byte, err error) Finding {
 		f.Hint = "close the bracket"
 	case strings.Contains(f.Message, "mapping values are not allowed") && scan.colon.line == 0:
 		f.place(lines, place{})
-		f.Hint = "check the indentation: this line is deeper than the one above, which has a value of its own"
+		f.Hint = "check the indentation: this line is deeper than the one above, which has a value of its own; or a quote further up is not closed"
 	case strings.Contains(f.Message, "mapping values are not allowed"):
 		f.place(lines, scan.colon)
 		f.Hint = "a value that contains \": \" must be quoted, and a nested key must start its own line"
+	case strings.Contains(f.Message, "cannot start any token"):
+		f.place(lines, place{})
+		f.Hint = "a value that begins with @, ` or % must be quoted"
 	case strings.Contains(f.Message, "did not find expected key"), strings.Contains(f.Message, "did not find expected '-'"),
 		strings.Contains(f.Message, "could not find expected ':'"):
 		f.place(lines, scan.odd)

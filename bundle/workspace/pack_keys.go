@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 )
@@ -14,11 +15,15 @@ const (
 	maxDERKey = 64 << 10 // bytes; a file larger than that is no bare key
 )
 
-var pemKey = []byte("PRIVATE KEY-----")
+// textKeys are what private keys in text begin with: PEM (PKCS#8, encrypted or
+// not, PKCS#1, SEC 1, OpenSSH), OpenPGP's armor, PuTTY's files.
+var textKeys = [][]byte{[]byte("PRIVATE KEY-----"), []byte("PRIVATE KEY BLOCK-----"), []byte("PuTTY-User-Key-File-")}
+
+const longestText = len("PRIVATE KEY BLOCK-----")
 
 // privateKey says in which form a file holds a private key, "" if it holds
-// none. Text is searched to its end for PEM blocks (PKCS#8, encrypted or not,
-// PKCS#1, SEC 1, OpenSSH); small files are also tried as DER and PKCS#12.
+// none. Files are searched to their end for keys in text; small ones are also
+// tried as DER and PKCS#12.
 func privateKey(root fs.FS, name string) (why string, err error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -29,8 +34,10 @@ func privateKey(root fs.FS, name string) (why string, err error) {
 	for first := true; ; first = false {
 		n, err := io.ReadFull(f, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if bytes.Contains(buf, pemKey) {
-			return "holds a private key (PEM); keys never travel in a bundle", nil
+		for _, text := range textKeys {
+			if bytes.Contains(buf, text) {
+				return fmt.Sprintf("holds a private key (it has %q); keys never travel in a bundle", text), nil
+			}
 		}
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
 		if end && first && len(buf) <= maxDERKey && derKey(buf) {
@@ -43,7 +50,7 @@ func privateKey(root fs.FS, name string) (why string, err error) {
 			return "", err
 		}
 		// Keep as much of the end as a marker might begin in.
-		keep := copy(buf[:cap(buf)], buf[len(buf)-len(pemKey)+1:])
+		keep := copy(buf[:cap(buf)], buf[len(buf)-longestText+1:])
 		buf = buf[:keep]
 	}
 }
