@@ -61,7 +61,7 @@ func (c *collaborator) message(round int, task schema.Task, done *record) (*segm
 			Name: metric.Name, Round: int32(round), Lossless: true, Report: true,
 			Tags: metricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
 		}, strings.NewReader(string(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))))
-		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: "metric", Name: metric.Name, Shape: []int{}, Bytes: 4, Value: metric.Value})
+		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: "metric", Name: metric.Name, Shape: []int{}, Bytes: 4, Value: float64(float32(metric.Value))})
 	}
 	if done.Tensors == "" {
 		return m, entries, func() {}, nil

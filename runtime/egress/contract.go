@@ -44,12 +44,12 @@ func NewContract(tasks []schema.Task, model []tensor.Info) Contract {
 	return c
 }
 
-// Metric checks one metric of a task.
+// Metric checks one metric of a task, which leaves as float32.
 func (c Contract) Metric(task, name string, value float64) error {
 	if !slices.Contains(c.metrics[task], name) {
 		return fmt.Errorf("task %q made the metric %q, the plan lists %q: %w", task, name, strings.Join(c.metrics[task], ", "), ErrRefused)
 	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
+	if sent := float64(float32(value)); math.IsNaN(sent) || math.IsInf(sent, 0) {
 		return fmt.Errorf("task %q made the metric %q with the value %v: %w", task, name, value, ErrRefused)
 	}
 	return nil

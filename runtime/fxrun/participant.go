@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,19 @@ func nameFlag() cli.Flag {
 
 func dataFlag() cli.Flag {
 	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "this site's data is at `PATH`"}
+}
+
+// dataPath is the site's data, which must be there: a missing disk is better
+// noticed now than when the first task fails.
+func dataPath(c *cli.Context) (string, error) {
+	path := c.String("data")
+	if path == "" {
+		return "", nil // a plan may need none
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("cannot use this site's data: %v", err)
+	}
+	return path, nil
 }
 
 func stateFlag() cli.Flag {
@@ -142,11 +156,20 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 	if err != nil {
 		return nil, err
 	}
+	warnOfOpenKey(log, config)
 	return transport.NewClient(transport.ClientOptions{
 		Host: network.Host, Port: network.Port, TLS: tlsConfig,
 		Sender: name, FederationID: p.Plan.FederationID, AggregatorID: p.Plan.AggregatorID,
 		NewConnectionPerRequest: network.NewConnectionPerRequest, Own: own, Log: log,
 	}), nil
+}
+
+// warnOfOpenKey says so if other users of this machine have access to the key.
+func warnOfOpenKey(log *slog.Logger, config trust.Config) {
+	_, key, _ := identity.Files(config.CertDir, config.Role, config.Name)
+	if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users of this machine have access to the private key", "file", key, "mode", info.Mode().Perm().String(), "hint", "chmod 600 "+key)
+	}
 }
 
 func ownCertificate(config trust.Config) (*x509.Certificate, error) {
