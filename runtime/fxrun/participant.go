@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"fx/cli/ui"
 	"fx/runtime/journal"
 	"fx/runtime/transport"
+	"fx/schema"
 )
 
 // participantFlags are what every command needs to know which bundle it may run.
@@ -71,6 +73,10 @@ func open(ctx context.Context, c *cli.Context, host string) (*participant, error
 	}
 	path, certDir := c.String("bundle"), c.String("cert-dir")
 	anchors, err := trust.Load(filepath.Join(certDir, identity.SigningChainFile), filepath.Join(certDir, identity.CRLFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ui.Hint(ui.Code(ui.Untrusted, fmt.Errorf("cannot verify bundle %q without the federation's signing chain: %w", path, err)),
+			"fxctl cert import ANSWER puts it in place; --cert-dir names another folder")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify bundle %q: %w", path, err)
 	}
@@ -105,10 +111,19 @@ func verify(ctx context.Context, b *bundle.Bundle, anchors *trust.Anchors, polic
 	if err != nil {
 		return nil, err
 	}
-	if !f.Plan.Network.TLS || !f.Plan.Network.RequireClientAuth {
-		return nil, unusable("the plan switches off TLS or client authentication (network.settings: use_tls, require_client_auth), without which nobody knows who is talking")
+	if err := authenticates(f.Plan.Network); err != nil {
+		return nil, err
 	}
 	return &participant{Federation: f, verified: v}, nil
+}
+
+// authenticates refuses a plan under which a peer would not have to prove who
+// it is. fxctl does not pack such a plan, but somebody else might.
+func authenticates(n schema.NetworkSettings) error {
+	if !n.TLS || !n.RequireClientAuth {
+		return unusable("the plan switches off TLS or client authentication (network.settings: use_tls, require_client_auth), without which nobody knows who is talking")
+	}
+	return nil
 }
 
 // Close closes the bundle.
