@@ -163,13 +163,22 @@ func CreateFile(ctx context.Context, path string, workspace fs.FS, o Options) (i
 	}
 	// A link, unlike a rename, never replaces what someone else put there.
 	err = os.Link(f.Name(), path)
-	if errors.Is(err, errors.ErrUnsupported) { // no hard links there
-		err = os.Rename(f.Name(), path)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // no hard links there; FAT says EPERM
+		err = claim(f.Name(), path)
 	}
 	if err != nil {
 		return ID{}, fmt.Errorf("cannot create bundle: %w", err)
 	}
 	return id, syncDir(filepath.Dir(path))
+}
+
+// claim takes a name that nobody has and renames the file at temp over it.
+func claim(temp, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Rename(temp, path))
 }
 
 // syncDir makes a new name in dir survive a power failure. Systems that cannot

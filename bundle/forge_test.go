@@ -217,6 +217,9 @@ func TestForgeries(t *testing.T) {
 			copy(tar[len(tar)-1024:], tarHeader(File{Path: "extra"}))
 		}}, "not zero"},
 		{"content of a file that spans frames", forgery{tar: func(l *layout, tar []byte) { tar[l.members[2].content+2000] ^= 1 }}, `content of "weights.bin"`},
+		{"content of an empty file", forgery{files: map[string]string{"empty": ""}, list: func(m *manifest) {
+			m.Files[slices.IndexFunc(m.Files, func(f File) bool { return f.Path == "empty" })].SHA256[0] ^= 1
+		}}, `content of "empty"`},
 		// Frames.
 		{"swapped, listed so", forgery{packed: func(f [][]byte) [][]byte { f[0], f[1] = f[1], f[0]; return f }}, "states"},
 		{"content swapped, listed so", forgery{files: map[string]string{"weights.bin": strings.Repeat("a", 1024) + strings.Repeat("b", 1024)},

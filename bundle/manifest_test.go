@@ -3,6 +3,9 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -176,4 +179,22 @@ func (m *bytesAt) WriteAt(p []byte, off int64) (int, error) {
 		*m = append(*m, make([]byte, need-len(*m))...)
 	}
 	return copy((*m)[off:], p), nil
+}
+
+// On file systems without hard links a new bundle takes its name by claim, which
+// replaces nothing either.
+func TestClaimReplacesNothing(t *testing.T) {
+	dir := t.TempDir()
+	temp, path := filepath.Join(dir, "temp"), filepath.Join(dir, "ward.fxb")
+	for _, want := range []error{nil, fs.ErrExist} {
+		if err := os.WriteFile(temp, fmt.Append(nil, "new, unless ", want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := claim(temp, path); !errors.Is(err, want) {
+			t.Errorf("claim: got %v, want %v", err, want)
+		}
+		if data, err := os.ReadFile(path); err != nil || string(data) != "new, unless <nil>" {
+			t.Errorf("%s holds %q (%v)", path, data, err)
+		}
+	}
 }

@@ -72,6 +72,20 @@ func (f *fields) file(key string, required bool) string {
 	return ""
 }
 
+// model reads the path of a model, whose format every command tells by its
+// ending.
+func (f *fields) model(key string) string {
+	name := f.file(key, true)
+	if name == "" || strings.HasSuffix(name, ".pbuf") {
+		return name
+	}
+	n := f.node.Lookup(key)
+	finding := n.finding("value", Child(f.path, key), "the name of a model's file ends in .pbuf")
+	finding.Found, finding.Allowed = n.Describe(), "a path such as save/init.pbuf"
+	f.add(finding)
+	return ""
+}
+
 // word reads one of a set of strings.
 func (f *fields) word(key, fallback string, allowed ...string) string {
 	n := f.take(key)

@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,14 +117,15 @@ func (d *decoder) aggregator() AggregatorSettings {
 		return AggregatorSettings{}
 	}
 	a := AggregatorSettings{
-		InitStatePath:   s.file("init_state_path", true),
-		BestStatePath:   s.file("best_state_path", true),
-		LastStatePath:   s.file("last_state_path", true),
+		InitStatePath:   s.model("init_state_path"),
+		BestStatePath:   s.model("best_state_path"),
+		LastStatePath:   s.model("last_state_path"),
 		Rounds:          s.integer("rounds_to_train", true, 0, 1),
 		DBStoreRounds:   s.integer("db_store_rounds", false, 1, -1),
 		UseDeltaUpdates: s.flag("use_delta_updates", true),
 		WriteLogs:       s.flag("write_logs", false),
 	}
+	s.modelsDiffer(a)
 	s.flag("persist_checkpoint", true)
 	s.file("persistent_db_path", false)
 	s.flag("log_memory_usage", false)
@@ -134,6 +137,24 @@ func (d *decoder) aggregator() AggregatorSettings {
 	s.ignore("log_metric_callback", "callbacks")
 	s.done()
 	return a
+}
+
+// modelsDiffer refuses models that would overwrite each other, among them the
+// final model, which is written beside the last one.
+func (f *fields) modelsDiffer(a AggregatorSettings) {
+	taken := map[string]string{path.Join(path.Dir(a.LastStatePath), "final.pbuf"): "the final model"}
+	for _, m := range []struct{ key, name string }{
+		{"init_state_path", a.InitStatePath}, {"best_state_path", a.BestStatePath}, {"last_state_path", a.LastStatePath},
+	} {
+		name := path.Clean(m.name)
+		if other, twice := taken[name]; twice && m.name != "" {
+			n := f.node.Lookup(m.key)
+			finding := n.finding("duplicate-value", Child(f.path, m.key), "this is also the path of %s: one would overwrite the other", other)
+			finding.Found = n.Describe()
+			f.add(finding)
+		}
+		taken[name] = m.key
+	}
 }
 
 // commonName refuses one certificate for all collaborators: the certificate is
@@ -201,8 +222,14 @@ func (d *decoder) network() NetworkSettings {
 // host reads agg_addr: a host name, an IP address or "auto".
 func (f *fields) host() string {
 	host := f.text("agg_addr", true)
+	n := f.node.Lookup("agg_addr")
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		finding := n.finding("address", Child(f.path, "agg_addr"), "nobody can connect to this address")
+		finding.Found, finding.Allowed = n.Describe(), "the host name or IP address by which collaborators reach the aggregator, or auto"
+		f.add(finding)
+		return ""
+	}
 	if strings.ContainsAny(host, " /\t@?#[]") || len(host) > 253 || strings.Count(host, ":") == 1 {
-		n := f.node.Lookup("agg_addr")
 		finding := n.finding("address", Child(f.path, "agg_addr"), "this is not a host name")
 		finding.Found, finding.Allowed = n.Describe(), "a host name, an IP address, or auto"
 		finding.Hint = "the port has its own key, agg_port"

@@ -58,7 +58,7 @@ start() { # in the background, its log in a file
 }
 
 say "Build the two programs"
-printf '$ go build -o bin ./cli/fxctl ./runtime/fxrun\n'
+printf '$ go build -o bin/ ./cli/fxctl ./runtime/fxrun\n'
 build "$work/bin"
 PATH=$work/bin:$PATH
 cd "$work"
@@ -114,7 +114,9 @@ run fxrun ping --bundle ward.fxb --name hospital-a
 
 say "The collaborators join, each with its own data; nobody sees another's"
 for c in "${collaborators[@]}"; do
-  start "$c" fxrun collaborator --bundle ward.fxb --name "$c" --data "ward/data/$c" --state "state/$c" --poll-interval 200ms --json
+  data=()
+  [ "$template" = no-op ] || data=(--data "ward/data/$c")
+  start "$c" fxrun collaborator --bundle ward.fxb --name "$c" "${data[@]}" --state "state/$c" --poll-interval 200ms --json
 done
 
 say "Rounds, as the aggregator closes them"
@@ -130,16 +132,19 @@ progress() { # prints the rounds closed since the last call
 }
 while kill -0 "$aggregator" 2>/dev/null; do
   progress
+  for pid in "${pids[@]:1}"; do # a collaborator that gave up is not waited for
+    kill -0 "$pid" 2>/dev/null && continue
+    code=0
+    wait "$pid" || code=$?
+    if [ $code -ne 0 ]; then
+      cat ./*.log >&2
+      exit $code
+    fi
+  done
   sleep 0.2
 done
 progress
-code=0
-for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
-pids=()
-if [ $code -ne 0 ]; then
-  cat ./*.log >&2
-  exit $code
-fi
+wait "$aggregator" || { code=$?; cat ./*.log >&2; exit $code; }
 
 if [ "$template" = digits ]; then
   say "What each collaborator reaches alone, with as many rounds on its own data,

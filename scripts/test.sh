@@ -48,6 +48,6 @@ scripts/claims.sh
 step "the quickstart"
 scripts/quickstart.sh >"$out/quickstart.txt" || { cat "$out/quickstart.txt"; exit 1; }
 grep 'accuracy' "$out/quickstart.txt" | tail -n 4
-scripts/quickstart.sh --template no-op >"$out/quickstart.txt" || { cat "$out/quickstart.txt"; exit 1; }
+scripts/quickstart.sh --template no-op >"$out/quickstart.txt" 2>&1 || { cat "$out/quickstart.txt"; exit 1; }
 echo
 echo "all tests passed"

@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -130,6 +131,20 @@ func TestParsePolicy(t *testing.T) {
 	}
 }
 
+// twoSubjects changes a line so that its statement is about two bundles.
+func twoSubjects(t *testing.T, line string) string {
+	t.Helper()
+	before, rest, _ := strings.Cut(line, `"payload":"`)
+	payload, after, _ := strings.Cut(rest, `"`)
+	statement, err := base64.StdEncoding.DecodeString(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := `{"name":".fxb/manifest.json","digest":{"sha256":"` + strings.Repeat("0", 64) + `"}},{"name":".fxb/manifest.json"`
+	changed := strings.Replace(string(statement), `{"name":".fxb/manifest.json"`, other, 1)
+	return before + `"payload":"` + base64.StdEncoding.EncodeToString([]byte(changed)) + `"` + after
+}
+
 func TestSidecarRules(t *testing.T) {
 	ca := newAuthority(t, "signing CA")
 	alice := ca.signer(identity.Publisher, "alice", p256(t))
@@ -154,6 +169,8 @@ func TestSidecarRules(t *testing.T) {
 		"white space":     strings.Replace(line, `":"`, `": "`, 1),
 		"another type":    strings.Replace(line, "in-toto+json", "in-toto+yaml", 1),
 		"no signature":    beforeSig + "[]}}\n",
+		"two signatures":  beforeSig + `[{"sig":"AAAA"},{"sig":"AAAA"}]}}` + "\n",
+		"two subjects":    twoSubjects(t, line),
 		"out of order":    line + "{}\n",
 		"too many":        strings.Repeat(line, approval.MaxLines+1),
 		"too long a line": `{"mediaType":"` + strings.Repeat("x", approval.MaxLine) + "\"}\n",
@@ -164,6 +181,17 @@ func TestSidecarRules(t *testing.T) {
 	}
 	if _, err := one.Add(a); !errors.Is(err, schema.ErrInvalid) {
 		t.Errorf("the same attestation twice: got %v", err)
+	}
+	// A bare key in place of the certificate is read, shown, and does not count.
+	before, rest, _ := strings.Cut(line, `{"certificate"`)
+	_, after, _ := strings.Cut(rest, `}}`)
+	bare, err := approval.ParseSidecar([]byte(before + `{"publicKey":{"hint":"AAAA"}}` + after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := approval.Evaluate(approval.Policy{}, bare, subject, ca.anchors(), now)
+	if d.Approved || len(d.Signatures) != 1 || d.Signatures[0].Counts || !strings.Contains(d.Signatures[0].Reason, "bare key") {
+		t.Errorf("a bare key: %+v", d.Signatures)
 	}
 	// A file goes out and comes back, and its absence is no error.
 	path := approval.SidecarPath(t.TempDir() + "/x.fxb")

@@ -3,6 +3,7 @@ package inspect
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"fx/bundle/approval"
@@ -71,10 +72,13 @@ func Verdict(d *approval.Decision) string {
 	return fmt.Sprintf("NOT APPROVED under the %s policy: %s", d.Policy, strings.Join(why, "; "))
 }
 
+// names lists each signer once, however often they signed.
 func names(list []approval.Signature) string {
 	var out []string
 	for _, s := range list {
-		out = append(out, s.Name)
+		if !slices.Contains(out, s.Name) {
+			out = append(out, s.Name)
+		}
 	}
 	return strings.Join(out, ", ")
 }
@@ -193,14 +197,7 @@ func (p *printer) signatures(d *approval.Decision) {
 		if !s.Counts {
 			status = "does not count: " + s.Reason
 		}
-		what := s.Decision
-		switch {
-		case s.Predicate == approval.ReleaseType:
-			what = "RELEASED"
-		case what == "":
-			what = s.Predicate
-		}
-		p.line("%s %s: %s on %s; %s", orUnknown(s.Role), orUnknown(s.Name), what, orUnknown(s.SignedAt), status)
+		p.line("%s; %s", Says(s), status)
 		if s.ValidUntil != "" {
 			p.line("  valid from %s until %s", s.ValidFrom, s.ValidUntil)
 		}
@@ -208,6 +205,18 @@ func (p *printer) signatures(d *approval.Decision) {
 			p.line("  comment: %s", s.Comment)
 		}
 	}
+}
+
+// Says is who says what when in a signature; it may still not count.
+func Says(s approval.Signature) string {
+	what := s.Decision
+	switch {
+	case s.Predicate == approval.ReleaseType:
+		what = "RELEASED"
+	case what == "":
+		what = s.Predicate
+	}
+	return fmt.Sprintf("%s %s: %s on %s", orUnknown(s.Role), orUnknown(s.Name), what, orUnknown(s.SignedAt))
 }
 
 // short is the last part of a template's name.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 )
@@ -14,10 +15,14 @@ const (
 	maxDERKey = 64 << 10 // bytes; a file larger than that is no bare key
 )
 
-var (
-	pemKey         = []byte("PRIVATE KEY-----")
-	pemCertificate = []byte("-----BEGIN CERTIFICATE")
-)
+// textKeys are what private keys in text begin with: PEM (PKCS#8, encrypted or
+// not, PKCS#1, SEC 1, OpenSSH), OpenPGP's armor, PuTTY's files.
+var textKeys = [][]byte{[]byte("PRIVATE KEY-----"), []byte("PRIVATE KEY BLOCK-----"), []byte("PuTTY-User-Key-File-")}
+
+var pemCertificate = []byte("-----BEGIN CERTIFICATE")
+
+// longestText is the length of the longest of the texts that are searched for.
+const longestText = len("-----BEGIN CERTIFICATE")
 
 // secret is what a file holds that must not travel.
 type secret struct {
@@ -44,8 +49,10 @@ func scanSecret(r io.Reader) (secret, error) {
 	for first := true; ; first = false {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if bytes.Contains(buf, pemKey) {
-			found.why = "holds a private key (PEM); keys never travel in a bundle"
+		for _, text := range textKeys {
+			if bytes.Contains(buf, text) {
+				found.why = fmt.Sprintf("holds a private key (it has %q); keys never travel in a bundle", text)
+			}
 		}
 		found.certificate = found.certificate || bytes.Contains(buf, pemCertificate)
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
@@ -59,7 +66,7 @@ func scanSecret(r io.Reader) (secret, error) {
 			return found, err
 		}
 		// Keep as much of the end as a marker might begin in.
-		keep := copy(buf[:cap(buf)], buf[len(buf)-len(pemCertificate)+1:])
+		keep := copy(buf[:cap(buf)], buf[len(buf)-longestText+1:])
 		buf = buf[:keep]
 	}
 }

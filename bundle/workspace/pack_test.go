@@ -132,12 +132,15 @@ func TestPackRefusesKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	straddling := append(bytes.Repeat([]byte{'x'}, 1<<20-20), text...)
+	begin, _, _ := bytes.Cut(text, []byte("\n")) // without the last line, which says the same
+	straddling := append(bytes.Repeat([]byte{'x'}, 1<<20-20), begin...)
 	for name, data := range map[string][]byte{
 		"pkcs8.pem":     text,
 		"pkcs8.der":     der,
 		"openssh":       []byte("x\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA"),
 		"encrypted.pem": []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA"),
+		"pgp.asc":       []byte("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA"),
+		"putty.ppk":     []byte("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n"),
 		"in-a-script":   append([]byte("KEY = '''"), text...),
 		"late.bin":      append(make([]byte, 5<<20), text...),
 		"straddling":    straddling,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -184,6 +185,9 @@ func (v values) check() error {
 	}
 	if err := identity.CheckName(identity.Aggregator, v.Host); err != nil {
 		errs = append(errs, err)
+	}
+	if ip, err := netip.ParseAddr(v.Host); err == nil && ip.IsUnspecified() {
+		errs = append(errs, fmt.Errorf("nobody can connect to the address %s", v.Host))
 	}
 	if v.Port < 1 || v.Port > 65535 {
 		errs = append(errs, fmt.Errorf("the port is %d; allowed are 1 to 65535", v.Port))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Write creates a workspace folder out of files, and then calls finish with the
@@ -14,18 +15,18 @@ import (
 func Write(dir string, files []File, finish func(folder string) error) (err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	if err := checkTarget(dir); err != nil {
 		return err
 	}
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	folder, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".new-")
 	if err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	defer func() {
 		if err != nil {
@@ -33,26 +34,34 @@ func Write(dir string, files []File, finish func(folder string) error) (err erro
 		}
 	}()
 	if err := os.Chmod(folder, 0o755); err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	for _, f := range files {
 		if err := writeFile(filepath.Join(folder, filepath.FromSlash(f.Path)), f.Data); err != nil {
-			return fmt.Errorf("cannot create workspace: %v", err)
+			return cannotCreate(dir, err)
 		}
 	}
 	if err := finish(folder); err != nil {
 		return err
 	}
 	if err := syncFolders(folder); err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	if err := os.Rename(folder, dir); err != nil {
-		return fmt.Errorf("cannot create workspace: %v", err)
+		return cannotCreate(dir, err)
 	}
 	return syncFolder(parent)
+}
+
+// cannotCreate leaves out the temporary name at which something went wrong.
+func cannotCreate(dir string, err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return fmt.Errorf("cannot create workspace %q: %v", dir, err)
 }
 
 // checkTarget refuses what a new workspace would overwrite.
@@ -95,6 +104,9 @@ func syncFolders(root string) error {
 
 // syncFolder makes the names in a folder durable.
 func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be synced there
+	}
 	d, err := os.Open(path)
 	if err != nil {
 		return err

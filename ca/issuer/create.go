@@ -28,7 +28,10 @@ type CreateOptions struct {
 	Now        func() time.Time // nil is the system's clock
 }
 
-func (o *CreateOptions) check() error {
+// Check says what is wrong with the options, and fills in what was left out. Of
+// the options themselves errors wrap [identity.ErrInvalid]; that Dir cannot be
+// used is an error of its own.
+func (o *CreateOptions) Check() error {
 	if err := identity.CheckFederation(o.Federation); err != nil {
 		return err
 	}
@@ -56,11 +59,19 @@ func (o *CreateOptions) check() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return Vacant(o.Dir)
+	return vacant(o.Dir)
 }
 
-// Vacant refuses a folder that holds anything, above all another CA.
-func Vacant(dir string) error {
+// vacant refuses a folder that holds anything, above all another CA. The CA is
+// renamed into place, so a link would lose its target: the keys would lie
+// elsewhere than the custodian said. The current folder cannot be replaced.
+func vacant(dir string) error {
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("cannot create a CA in %q: it is a symbolic link; name the folder itself", dir)
+	}
+	if filepath.Clean(dir) == "." {
+		return fmt.Errorf("cannot create a CA in %q: name a folder inside it that is to be made", dir)
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil
@@ -78,7 +89,7 @@ func Vacant(dir string) error {
 // is built beside Dir and renamed when whole, so that neither an error nor an
 // interruption leaves half a CA.
 func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	parent := filepath.Dir(filepath.Clean(o.Dir))
@@ -100,7 +111,7 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if _, err := Open(tmp, o.Now); err != nil { // what is handed over can be used
 		return nil, err
 	}
-	if err := Vacant(o.Dir); err != nil {
+	if err := vacant(o.Dir); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

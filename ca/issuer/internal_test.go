@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,8 +131,10 @@ func TestLintNoticesEveryDeviation(t *testing.T) {
 		{"an e-mail address", func(c *x509.Certificate) { c.EmailAddresses = []string{"a@b.c"} }, "e-mail"},
 		{"another name", func(c *x509.Certificate) { c.Subject.CommonName = "evil.example.org" }, "subject"},
 		{"more subject", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"x"} }, "subject"},
-		{"a long life", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }, "lifetime"},
-		{"beyond the issuer", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(9, 0, 0) }, "beyond the issuer"},
+		{"a long life", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }, "a lifetime"},
+		{"a shorter life than confirmed", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(0, -1, 0) }, "the validity is not what was confirmed"},
+		{"another URI", func(c *x509.Certificate) { c.URIs = []*url.URL{{Scheme: "https", Host: "evil.example.org"}} }, "URIs"},
+		{"beyond the issuer", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(9, 0, 0) }, "a validity beyond the issuer"},
 		{"backwards", func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(-time.Hour) }, "validity"},
 		{"an unknown extension", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}}
@@ -156,11 +159,49 @@ func TestLintNoticesEveryDeviation(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.Contains(err.Error(), "thrown away: "+tt.want) {
 				t.Errorf("got %v, want something about %q", err, tt.want)
 			}
 		})
 	}
+	t.Run("another key identifier", func(t *testing.T) {
+		template, err := leafTemplate(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template.SerialNumber, template.SubjectKeyId = big.NewInt(1), []byte{1}
+		der, err := x509.CreateCertificate(rand.Reader, template, ca.certs[Network], p.publicKey, ca.keys[Network])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = ca.lintLeaf(c, p)
+		for _, want := range []string{"serial", "subject key identifier"} {
+			if err == nil || !strings.Contains(err.Error(), "thrown away: "+want) {
+				t.Errorf("got %v, want something about %q", err, want)
+			}
+		}
+	})
+	t.Run("another key", func(t *testing.T) {
+		template, err := leafTemplate(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := identity.NewKey(identity.P256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := certify(rand.Reader, template, ca.certs[Network], other.Public(), ca.keys[Network])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ca.lintLeaf(c, p); err == nil || !strings.Contains(err.Error(), "the public key is not the request's") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("another CA", func(t *testing.T) {
 		if err := ca.Unlock(Signing, nil); err != nil {
 			t.Fatal(err)
@@ -177,6 +218,71 @@ func TestLintNoticesEveryDeviation(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// The same for the CAs' own certificates, and what they are when they issue.
+func TestLintNoticesEveryDeviationOfACA(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ca, err := Create(context.Background(), CreateOptions{
+		Dir: filepath.Join(t.TempDir(), "ca"), Federation: "fed.example.org", Domains: []string{"example.org"}, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Unlock(Root, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		change func(*x509.Certificate)
+		want   string
+	}{
+		"as it should be":         {func(*x509.Certificate) {}, ""},
+		"CAs below it":            {func(c *x509.Certificate) { c.MaxPathLen = 1 }, "basic constraints"},
+		"no CA":                   {func(c *x509.Certificate) { c.IsCA, c.MaxPathLen, c.MaxPathLenZero = false, 0, false }, "basic constraints"},
+		"for signers as well":     {func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) }, "extended key usage"},
+		"without its constraints": {func(c *x509.Certificate) { c.PermittedDNSDomains, c.ExcludedIPRanges = nil, nil }, "extensions"},
+		"a long life":             {func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }, "a lifetime"},
+		"another name":            {func(c *x509.Certificate) { c.Subject.CommonName = "Signing CA G1" }, "subject"},
+	} {
+		template, err := issuingTemplate(&ca.State, Network, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.change(template)
+		c, err := certify(rand.Reader, template, ca.certs[Root], ca.certs[Network].PublicKey, ca.keys[Root])
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = lintCA(c, ca.certs[Root], &ca.State, Network)
+		if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), "thrown away: "+tt.want) {
+			t.Errorf("%s: got %v, want something about %q", name, err, tt.want)
+		}
+	}
+	for name, tt := range map[string]struct {
+		kind   Kind
+		change func(*x509.Certificate)
+		want   string
+	}{
+		"as it should be":         {Network, func(*x509.Certificate) {}, ""},
+		"no CA":                   {Network, func(c *x509.Certificate) { c.IsCA = false }, "is no CA's"},
+		"may not sign":            {Network, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, "may not sign certificates"},
+		"expired":                 {Network, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }, "expired on"},
+		"of the future":           {Network, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) }, "is not valid before"},
+		"another root's":          {Network, func(c *x509.Certificate) { c.RawIssuer = nil }, "was not issued by the root"},
+		"not signed by the root":  {Network, func(c *x509.Certificate) { c.Signature = slices.Repeat([]byte{1}, 9) }, "was not signed by the root"},
+		"under an expired root":   {Root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }, "the root is valid"},
+		"under a root to come":    {Root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) }, "the root is valid"},
+		"the other CA is no part": {Signing, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }, ""},
+	} {
+		good, changed := ca.certs[tt.kind], *ca.certs[tt.kind]
+		tt.change(&changed)
+		ca.certs[tt.kind] = &changed
+		err := ca.checkIssuer(Network, now)
+		ca.certs[tt.kind] = good
+		if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want something about %q", name, err, tt.want)
+		}
+	}
 }
 
 func TestSerials(t *testing.T) {

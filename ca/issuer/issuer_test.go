@@ -207,6 +207,43 @@ func TestNameConstraints(t *testing.T) {
 	}
 }
 
+func TestDomainsExcludeAddresses(t *testing.T) {
+	ca, _ := newCA(t, func(o *issuer.CreateOptions) { o.Domains = []string{"example.org"} })
+	if c := ca.Certificate(issuer.Network); len(c.ExcludedIPRanges) != 2 || len(c.PermittedIPRanges) != 0 {
+		t.Errorf("addresses permitted %v, excluded %v; want none permitted and all excluded", c.PermittedIPRanges, c.ExcludedIPRanges)
+	}
+	ca, _ = newCA(t, func(o *issuer.CreateOptions) { o.Domains, o.IPRanges = []string{"example.org"}, []string{"10.0.0.0/8"} })
+	req := request(t, newKey(t, identity.P256), identity.Aggregator, "10.0.0.1")
+	_, err := ca.Review(req, identity.Identity{Role: identity.Aggregator}, issuer.Options{})
+	if !slices.Contains(ids(err), "san-domain") {
+		t.Errorf("an address alone: %v", err)
+	}
+}
+
+// What the lint dislikes is neither recorded nor handed out. The clock jumps
+// between review and lint, so that the new certificate is not valid any more.
+func TestWhatTheLintRefusesIsThrownAway(t *testing.T) {
+	_, dir := newCA(t, nil)
+	now := start
+	ca, err := issuer.Open(dir, func() time.Time {
+		before := now
+		now = now.AddDate(2, 0, 0)
+		return before
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock(t, ca, nil)
+	req := request(t, newKey(t, identity.P256), identity.Collaborator, "site-1")
+	issued, err := ca.Sign(context.Background(), req, identity.Identity{Role: identity.Collaborator}, issuer.Options{})
+	if !slices.Equal(ids(err), []string{"lint"}) || issued != nil {
+		t.Errorf("got %v, %v", issued, err)
+	}
+	if n := len(entries(t, dir)); n != len(issuer.Kinds()) {
+		t.Errorf("%d records, want those of the CAs alone", n)
+	}
+}
+
 func TestKeysAtRest(t *testing.T) {
 	passphrase := []byte("correct horse battery")
 	_, dir := newCA(t, func(o *issuer.CreateOptions) { o.Passphrase = passphrase })
@@ -326,7 +363,7 @@ func TestDamagedRecordStopsSigning(t *testing.T) {
 
 func TestTwoSignersCannotBothCertifyAName(t *testing.T) {
 	_, dir := newCA(t, nil)
-	results := make(chan error, 8)
+	results, together := make(chan error, 8), make(chan struct{})
 	for range cap(results) {
 		ca, err := issuer.Open(dir, at(start))
 		if err != nil {
@@ -335,10 +372,12 @@ func TestTwoSignersCannotBothCertifyAName(t *testing.T) {
 		unlock(t, ca, nil)
 		req := request(t, newKey(t, identity.P256), identity.Collaborator, "site-1")
 		go func() {
+			<-together
 			_, err := ca.Sign(context.Background(), req, identity.Identity{Role: identity.Collaborator}, issuer.Options{})
 			results <- err
 		}()
 	}
+	close(together)
 	signed := 0
 	for range cap(results) {
 		if err := <-results; err == nil {

@@ -85,8 +85,8 @@ func checkFingerprint(req *Request, said string, no *Refusals) {
 		subtle.ConstantTimeCompare([]byte(said), []byte(req.OpenFL)) == 1 {
 		return
 	}
-	no.add("fingerprint-mismatch", "the fingerprint of the request is %s, not %q: this is not the request that the requester made",
-		identity.Grouped(req.Fingerprint), said)
+	// The right one is not said: it has to come from the requester.
+	no.add("fingerprint-mismatch", "the fingerprint of the request is not %q: this is not the request that the requester made", said)
 }
 
 // checkLifetime sets the validity of p.

@@ -212,6 +212,26 @@ func TestRoleMustAgreeThreeTimes(t *testing.T) {
 	}
 }
 
+// A CA vouches for the roles of its own kind only: whoever holds the signing
+// CA's key makes no TLS identities, even for sites that trust both CAs.
+func TestACAMayIssueForItsOwnRolesOnly(t *testing.T) {
+	f := newFederation(t)
+	a := must(trust.New([]*x509.Certificate{f.ca.Certificate(issuer.Root), f.ca.Certificate(issuer.Network), f.ca.Certificate(issuer.Signing)}, nil))(t)
+	key := must(identity.NewKey(identity.P256))(t)
+	for _, r := range identity.Roles() {
+		for k, want := range map[issuer.Kind]bool{issuer.Network: !r.Signs(), issuer.Signing: r.Signs()} {
+			leaf := *f.leaf[r] // resigned by either
+			leaf.RawSubject, leaf.AuthorityKeyId = nil, nil
+			der := must(x509.CreateCertificate(rand.Reader, &leaf, f.ca.Certificate(k), key.Public(), f.key(t, k)))(t)
+			_, err := a.Verify([]*x509.Certificate{must(x509.ParseCertificate(der))(t)}, r, start)
+			var role *trust.RoleError
+			if (err == nil) != want || err != nil && !errors.As(err, &role) {
+				t.Errorf("%s by the %s: %v", r, k, err)
+			}
+		}
+	}
+}
+
 func TestRevocation(t *testing.T) {
 	f, other := newFederation(t), newFederation(t)
 	col := f.leaf[identity.Collaborator]
@@ -260,8 +280,11 @@ func TestCriticalExtensionsOfLists(t *testing.T) {
 func TestChainFiles(t *testing.T) {
 	f := newFederation(t)
 	root, network := f.ca.Certificate(issuer.Root), f.ca.Certificate(issuer.Network)
+	// The root's name on another key, signed by the root: it only looks like one.
+	der := must(x509.CreateCertificate(rand.Reader, root, root, network.PublicKey, f.key(t, issuer.Root)))(t)
+	forged := must(x509.ParseCertificate(der))(t)
 	for name, certs := range map[string][]*x509.Certificate{
-		"no root": {network}, "a participant": {root, network, f.leaf[identity.Collaborator]}, "nothing": nil,
+		"no root": {network}, "a root not signed by itself": {forged, network}, "another beside it": {root, forged, network}, "a participant": {root, network, f.leaf[identity.Collaborator]}, "nothing": nil,
 	} {
 		if _, err := trust.New(certs, nil); !errors.Is(err, identity.ErrUntrusted) {
 			t.Errorf("%s: %v", name, err)

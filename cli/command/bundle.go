@@ -27,11 +27,11 @@ func bundleGroup() *cli.Command {
 }
 
 func policyFlag() cli.Flag {
-	return &cli.StringFlag{Name: "policy", Usage: "file with whose approvals this site demands (default: one publisher and one other reviewer)", TakesFile: true}
+	return &cli.StringFlag{Name: "policy", Usage: "whose approvals this site demands is in `FILE` (default: one publisher and one other reviewer)", TakesFile: true}
 }
 
 func atFlag() cli.Flag {
-	return &cli.StringFlag{Name: "at", Usage: "judge as of this time, such as 2026-12-31 or 2026-12-31T12:00:00Z (default: now)"}
+	return &cli.StringFlag{Name: "at", Usage: "judge as of this `TIME`, such as 2026-12-31 or 2026-12-31T12:00:00Z (default: now)"}
 }
 
 // judgedTime reads --at.

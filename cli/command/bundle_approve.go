@@ -1,12 +1,15 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/rogpeppe/go-internal/lockedfile"
 	"github.com/urfave/cli/v2"
 
 	"fx/bundle"
@@ -25,14 +28,15 @@ func bundleApprove() *cli.Command {
 		Description: `The signature is added beside the bundle, whose bytes stay as they are. A
 rejection or revocation blocks these bytes for good. Examples:
    fxctl bundle approve ward.fxb --as bob
-   fxctl bundle approve ward.fxb --as bob --days 90 --comment "ticket 4711" --yes
+   fxctl bundle approve ward.fxb --as bob --days 90 --comment "ticket 4711" --yes --id "$ID"
    fxctl bundle approve ward.fxb --as bob --reject --comment "sends labels"`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "as", Usage: "name of the reviewer who signs"},
+			&cli.StringFlag{Name: "as", Usage: "`NAME` of the reviewer who signs"},
 			&cli.BoolFlag{Name: "reject", Usage: "sign a rejection"},
 			&cli.BoolFlag{Name: "revoke", Usage: "take an earlier approval back"},
-			&cli.IntFlag{Name: "days", Value: 365, Usage: "how many days the approval is valid"},
-			&cli.StringFlag{Name: "comment", Usage: "a remark to sign with the decision"},
+			&cli.IntFlag{Name: "days", Value: 365, Usage: "how many `DAYS` the approval is valid"},
+			&cli.StringFlag{Name: "comment", Usage: "a `REMARK` to sign with the decision"},
+			&cli.StringFlag{Name: "id", Usage: "bundle id that was inspected; any other bundle is refused"},
 			&cli.BoolFlag{Name: "yes", Usage: "sign without asking"},
 			policyFlag(), certDirFlag(),
 		},
@@ -45,8 +49,8 @@ rejection or revocation blocks these bytes for good. Examples:
 				return nil, err
 			}
 			o := bundleApproveOptions{
-				file: args[0], as: c.String("as"), days: c.Int("days"), comment: c.String("comment"), yes: c.Bool("yes"),
-				policy: c.String("policy"), certDir: c.String("cert-dir"), decision: approval.Approved,
+				file: args[0], as: c.String("as"), days: c.Int("days"), comment: c.String("comment"), id: c.String("id"),
+				yes: c.Bool("yes"), policy: c.String("policy"), certDir: c.String("cert-dir"), decision: approval.Approved,
 			}
 			switch reject, revoke := c.Bool("reject"), c.Bool("revoke"); {
 			case reject && revoke:
@@ -59,15 +63,18 @@ rejection or revocation blocks these bytes for good. Examples:
 			if longest := int(approval.MaxValidity / (24 * time.Hour)); o.days < 1 || o.days > longest {
 				return nil, ui.Usagef("--days is %d, allowed are 1 to %d", o.days, longest)
 			}
+			if _, err := bundle.ParseID(o.id); err != nil && c.IsSet("id") {
+				return nil, ui.Usagef("--id: %v", err)
+			}
 			return runBundleApprove(c, o)
 		}),
 	}
 }
 
 type bundleApproveOptions struct {
-	file, as, decision, comment, policy, certDir string
-	days                                         int
-	yes                                          bool
+	file, as, decision, comment, id, policy, certDir string
+	days                                             int
+	yes                                              bool
 }
 
 type bundleApproveResult struct {
@@ -100,6 +107,9 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, checked.Close()) }()
+	if found := checked.ID().String(); o.id != "" && found != o.id {
+		return nil, identity.Untrustedf("cannot sign a review of %q: it is the bundle %s, not %s, which was inspected", o.file, found, o.id)
+	}
 	report, err := inspect.New(checked, judges.decide(checked.Bundle, now))
 	if err != nil {
 		return nil, err
@@ -109,10 +119,10 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 			return nil, err
 		}
 	}
-	if err := o.ask(console, report); err != nil {
+	review := o.review(report, judges.policy, now)
+	if err := o.ask(c.Context, console, report, review); err != nil {
 		return nil, err
 	}
-	review := o.review(report, judges.policy, now)
 	if judges.sidecar, err = signReview(checked, reviewer, review, approval.SidecarPath(o.file)); err != nil {
 		return nil, fmt.Errorf("cannot sign the review of %q: %w", o.file, err)
 	}
@@ -144,9 +154,10 @@ func mayApprove(o bundleApproveOptions, report *inspect.Report, reviewer *signer
 	return nil
 }
 
-// ask shows the summary and has the decision confirmed.
-func (o bundleApproveOptions) ask(console *ui.Console, report *inspect.Report) error {
-	if !console.Quiet {
+// ask shows the summary and has the decision confirmed. No question is asked
+// without the summary, not even with --quiet.
+func (o bundleApproveOptions) ask(ctx context.Context, console *ui.Console, report *inspect.Report, review approval.Review) error {
+	if !o.yes || !console.Quiet {
 		if err := report.Summary(console.Err); err != nil {
 			return fmt.Errorf("cannot show the summary: %v", err)
 		}
@@ -154,8 +165,15 @@ func (o bundleApproveOptions) ask(console *ui.Console, report *inspect.Report) e
 	if o.yes {
 		return nil
 	}
-	word := strings.ToLower(o.decision)
-	answer, err := console.Ask(fmt.Sprintf("\nType %q to sign this decision about %s %s:", word, report.Name, report.Version), "--yes")
+	word, effect := strings.ToLower(o.decision), "which blocks these bytes for good"
+	if review.ValidUntil != "" {
+		effect = "valid until " + review.ValidUntil
+	}
+	if _, err := fmt.Fprintln(console.Err); err != nil {
+		return fmt.Errorf("cannot show the summary: %v", err)
+	}
+	question := fmt.Sprintf("Type %q to sign this decision about %s %s as reviewer %s, %s:", word, report.Name, report.Version, o.as, effect)
+	answer, err := ask(ctx, console, console.Ask, question, "--yes")
 	if err != nil {
 		return err
 	}
@@ -177,7 +195,8 @@ func (o bundleApproveOptions) review(report *inspect.Report, policy approval.Pol
 }
 
 // signReview adds the review to the sidecar file, which is read again first: it
-// may have got another signature while this reviewer was reading.
+// may have got another signature while this reviewer was reading. Reviewers who
+// sign at the same moment wait for each other, so that no line is lost.
 func signReview(checked *bundle.Checked, s *signer, review approval.Review, path string) (*approval.Sidecar, error) {
 	subject, err := subjectOf(checked)
 	if err != nil {
@@ -187,6 +206,11 @@ func signReview(checked *bundle.Checked, s *signer, review approval.Review, path
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lockSidecar(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	sidecar, err := approval.ReadSidecar(path)
 	if err != nil {
 		return nil, err
@@ -195,6 +219,27 @@ func signReview(checked *bundle.Checked, s *signer, review approval.Review, path
 		return nil, err
 	}
 	return sidecar, sidecar.Write(path)
+}
+
+// lockSidecar lets one process at a time add to a sidecar. The sidecar itself is
+// replaced by each and cannot be locked, so a file beside it is, which is there
+// only meanwhile.
+func lockSidecar(path string) (unlock func(), err error) {
+	name := path + ".lock"
+	for {
+		f, err := lockedfile.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("cannot lock the signatures: %w", err)
+		}
+		held, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot lock the signatures: %w", err), f.Close())
+		}
+		if there, err := os.Stat(name); err == nil && os.SameFile(held, there) {
+			return func() { _, _ = os.Remove(name), f.Close() }, nil
+		}
+		_ = f.Close() // who had it before has removed it
+	}
 }
 
 // Text is the result for people.

@@ -32,8 +32,8 @@ workspace lists what else stays behind. Examples:
    fxctl bundle create ward -o ward.fxb --as alice
    fxctl bundle create ward -o ward-1.1.fxb --as alice --version 1.1.0`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to create; signatures go beside it", TakesFile: true},
-			&cli.StringFlag{Name: "as", Usage: "name of the publisher who signs"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to create; signatures go beside it", TakesFile: true},
+			&cli.StringFlag{Name: "as", Usage: "`NAME` of the publisher who signs"},
 			&cli.StringFlag{Name: "name", Usage: "name of the bundle (default: the workspace folder's)"},
 			&cli.StringFlag{Name: "version", Value: "0.1.0", Usage: "version of the bundle"},
 			certDirFlag(),

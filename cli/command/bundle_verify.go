@@ -111,7 +111,7 @@ func (r *bundleVerifyResult) rules(b *strings.Builder) {
 		if !s.Counts {
 			counts = "DOES NOT COUNT"
 		}
-		fmt.Fprintf(b, "  %s  line %d: %s %s %s on %s; %s\n", counts, s.Line, s.Role, s.Name, s.Decision, s.SignedAt, s.Reason)
+		fmt.Fprintf(b, "  %s  line %d: %s; %s\n", counts, s.Line, inspect.Says(s), s.Reason)
 	}
 	if len(r.Decision.Signatures) == 0 {
 		fmt.Fprintf(b, "  none in %s\n", approval.SidecarPath(r.File))

@@ -13,5 +13,5 @@ func caGroup() *cli.Command {
 const defaultCA = "ca"
 
 func caFlag() cli.Flag {
-	return &cli.StringFlag{Name: "ca", Value: defaultCA, Usage: "folder of the CA", TakesFile: true}
+	return &cli.StringFlag{Name: "ca", Value: defaultCA, Usage: "the CA is in `DIR`", TakesFile: true}
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -70,23 +71,21 @@ type caInitResult struct {
 }
 
 func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
-	if err := identity.CheckFederation(o.name); err != nil {
-		return nil, ui.Usagef("cannot create a CA: %v", err)
+	create := issuer.CreateOptions{
+		Dir: o.dir, Federation: o.name, KeyType: identity.KeyType(o.keyType), Domains: o.domains, IPRanges: o.ranges,
 	}
-	keyType, err := identity.ParseKeyType(o.keyType, identity.Aggregator.KeyTypes())
-	if err != nil {
+	if err := create.Check(); errors.Is(err, identity.ErrInvalid) { // before anybody thinks up a passphrase
 		return nil, ui.Usagef("cannot create a CA: %v", err)
+	} else if err != nil {
+		return nil, err
 	}
-	create := issuer.CreateOptions{Dir: o.dir, Federation: o.name, KeyType: keyType, Domains: o.domains, IPRanges: o.ranges}
 	switch {
 	case o.noPassphrase && o.passphraseFile != "":
 		return nil, ui.Usagef("--no-passphrase and --passphrase-file exclude each other")
 	case o.noPassphrase:
 		o.console.Warnf("the CA keys are stored unencrypted: whoever can read %q can issue certificates", o.dir)
 	default:
-		if err := issuer.Vacant(o.dir); err != nil { // before anybody thinks up a passphrase
-			return nil, err
-		}
+		var err error
 		if create.Passphrase, err = newPassphrase(ctx, o.console, o.passphraseFile); err != nil {
 			return nil, err
 		}
@@ -97,7 +96,7 @@ func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	}
 	return &caInitResult{
 		CA: o.dir, Federation: o.name, RootFingerprint: identity.Fingerprint(ca.Certificate(issuer.Root).Raw),
-		KeyType: keyType, Encrypted: !o.noPassphrase, Domains: ca.State.Domains, IPRanges: ca.State.IPRanges,
+		KeyType: ca.State.KeyType, Encrypted: !o.noPassphrase, Domains: ca.State.Domains, IPRanges: ca.State.IPRanges,
 		NotAfter: ca.Certificate(issuer.Network).NotAfter,
 		Chain:    filepath.Join(o.dir, identity.ChainFile), SigningChain: filepath.Join(o.dir, identity.SigningChainFile),
 	}, nil

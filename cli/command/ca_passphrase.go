@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -47,9 +48,20 @@ func newPassphrase(ctx context.Context, k *ui.Console, file string) ([]byte, err
 		}
 	}
 	if err := issuer.CheckPassphrase(p); err != nil {
-		return nil, ui.Usagef("cannot use the passphrase: %v", err)
+		return nil, ui.Usagef("cannot use the passphrase%s: %v", source(file, found), err)
 	}
 	return p, nil
+}
+
+// source says where a passphrase that nobody typed comes from.
+func source(file string, found bool) string {
+	switch {
+	case file != "":
+		return fmt.Sprintf(" in %q", file)
+	case found:
+		return " in the variable " + passphraseVariable
+	}
+	return ""
 }
 
 // passphrase obtains the passphrase of keys that exist.
@@ -78,7 +90,10 @@ func givenPassphrase(file string) (p []byte, found bool, err error) {
 		m, err = f.Read(buf[n:])
 		n += m
 	}
-	if err := f.Close(); err != nil {
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, false, fmt.Errorf("cannot read the passphrase: %v", err)
 	}
 	line, _, _ := bytes.Cut(buf[:n], []byte("\n"))

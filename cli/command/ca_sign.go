@@ -30,10 +30,10 @@ not the mail that brought the request). Examples:
 			roleFlag(),
 			&cli.StringFlag{Name: "name", Usage: "name that the request must have"},
 			&cli.StringFlag{Name: "fingerprint", Usage: "fingerprint that the requester said (SHA-256 of the request, or OpenFL's SHA-384)"},
-			&cli.IntFlag{Name: "days", Usage: "lifetime in days (default: 365)"},
+			&cli.IntFlag{Name: "days", Usage: "lifetime in days", DefaultText: "365"},
 			&cli.BoolFlag{Name: "replace", Usage: "issue although the name has a certificate, or this request was answered"},
 			&cli.BoolFlag{Name: "clamp", Usage: "shorten the lifetime to the CA's own instead of refusing"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write the answer to (default: NAME.answer; - is standard output)", TakesFile: true},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the answer to `FILE` (default: NAME.answer; - is standard output)", TakesFile: true},
 			caFlag(), passphraseFlag(),
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -99,7 +99,7 @@ func runCASign(ctx context.Context, o caSignOptions) (*caSignResult, error) {
 	}
 	if o.sign.Fingerprint == "" && !o.console.Interactive() {
 		return nil, ui.Hint(ui.Usagef("cannot sign %q without a terminal: --fingerprint is needed", o.csr),
-			"fxctl cert inspect %s shows it; compare it with the requester's", o.csr)
+			"ask the requester for it; --fingerprint takes what the requester says")
 	}
 	data, err := readInput(o.console, o.csr, identity.MaxRequest)
 	if err != nil {

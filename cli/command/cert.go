@@ -16,7 +16,7 @@ func certGroup() *cli.Command {
 }
 
 func certDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "cert-dir", Value: "cert", Usage: "folder of keys and certificates", TakesFile: true}
+	return &cli.StringFlag{Name: "cert-dir", Value: "cert", Usage: "keys and certificates are in `DIR`", TakesFile: true}
 }
 
 func roleFlag() cli.Flag {

@@ -36,6 +36,8 @@ func ask[T any](ctx context.Context, k *ui.Console, method func(question, flag s
 	case r := <-replies:
 		return r.value, r.err
 	case <-ctx.Done():
-		return none, errors.Join(fmt.Errorf("cannot ask %q: %w", question, ctx.Err()), term.Restore(int(in.Fd()), before))
+		_, _ = fmt.Fprintln(k.Err) // the question's line is still open
+		interrupted := errors.New("interrupted; nothing was done")
+		return none, ui.Code(ui.Interrupted, errors.Join(interrupted, term.Restore(int(in.Fd()), before)))
 	}
 }

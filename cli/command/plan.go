@@ -73,7 +73,7 @@ func (f *planFile) identify(k *ui.Console, o schema.ResolveOptions) (schema.IDs,
 }
 
 func fqdnFlag() cli.Flag {
-	return &cli.StringFlag{Name: "fqdn", EnvVars: []string{"FQDN"}, Usage: "host name that \"agg_addr: auto\" stands for (default: this machine's)"}
+	return &cli.StringFlag{Name: "fqdn", EnvVars: []string{"FQDN"}, Usage: "`HOST` that \"agg_addr: auto\" stands for (default: this machine's)"}
 }
 
 // resolveOptions is what a plan leaves to the machine.

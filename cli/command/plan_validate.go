@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,15 +22,15 @@ func planValidate() *cli.Command {
 		Name:      "validate",
 		Usage:     "say everything that is wrong with a plan, and where",
 		ArgsUsage: "PLAN",
-		Description: `PLAN is a file, a workspace folder (its plan/plan.yaml, with the roster in its
-plan/cols.yaml), or - for standard input. Exit code 3 if there is an error;
+		Description: `PLAN is a file, a workspace folder (its plan/plan.yaml, plan/cols.yaml and
+plan/data.yaml), or - for standard input. Exit code 3 if there is an error;
 warnings count only with --strict. Examples:
    fxctl plan validate ward
    fxctl plan validate ward --strict
    fxctl plan validate plan.yaml --cols cols.yaml
    fxctl plan validate ward --json | jq -r '.findings[].message'`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cols", Usage: "list of collaborators to check the plan against", TakesFile: true},
+			&cli.StringFlag{Name: "cols", Usage: "check the plan against the list of collaborators in `FILE`", TakesFile: true},
 			&cli.BoolFlag{Name: "strict", Usage: "accept no plan with warnings"},
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -68,7 +69,11 @@ func runPlanValidate(_ context.Context, o planValidateOptions) (*planValidateRes
 	if err != nil {
 		return nil, err
 	}
-	found = append(check.Plan(f.name, f.data, roster), found...)
+	data, err := dataFindings(o.console, f)
+	if err != nil {
+		return nil, err
+	}
+	found = slices.Concat(check.Plan(f.name, f.data, roster), found, data)
 	result := &planValidateResult{Findings: found, name: f.name}
 	if result.Findings == nil {
 		result.Findings = schema.Findings{}
@@ -77,8 +82,9 @@ func runPlanValidate(_ context.Context, o planValidateOptions) (*planValidateRes
 		return result, fmt.Errorf("cannot accept plan %q: %s\n%w", f.name, count(found), found)
 	}
 	result.Valid = true
-	for _, warning := range found {
-		o.console.Warnf("%s", warning)
+	for _, f := range found {
+		f.Severity = "" // Warnf says it
+		o.console.Warnf("%s", f)
 	}
 	return result, nil
 }
@@ -104,7 +110,25 @@ func readRoster(o planValidateOptions, f *planFile) (*check.Roster, schema.Findi
 	if found, ok := errors.AsType[schema.Findings](err); ok {
 		return nil, found, nil
 	}
-	return &check.Roster{Names: nodes}, nil, err
+	return &check.Roster{File: name, Names: nodes}, nil, err
+}
+
+// dataFindings says what is wrong with plan/data.yaml of a workspace, if there
+// is one.
+func dataFindings(k *ui.Console, f *planFile) (schema.Findings, error) {
+	name := filepath.Join(f.dir, "data.yaml")
+	if _, err := os.Stat(name); f.dir == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	data, err := readInput(k, name, schema.MaxPlanBytes)
+	if err != nil {
+		return nil, err
+	}
+	_, err = schema.ParseData(name, data)
+	if found, ok := errors.AsType[schema.Findings](err); ok {
+		return found, nil
+	}
+	return nil, err
 }
 
 // count is the number of errors and, if there are any, of warnings.

@@ -39,9 +39,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) ui.ExitCode 
 // groups lists the command groups in the order in which a federation needs them.
 func groups() []*cli.Command {
 	return []*cli.Command{
-		workspaceGroup(),
 		caGroup(),
 		certGroup(),
+		workspaceGroup(),
 		planGroup(),
 		bundleGroup(),
 		modelGroup(),

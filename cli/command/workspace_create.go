@@ -28,12 +28,12 @@ templates. Examples:
    fxctl workspace create ward --template digits --collaborator north --collaborator south
    fxctl workspace create check --template no-op --agg-addr agg.example.org --agg-port 8443`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "template", Usage: "what to start from"},
-			&cli.StringSliceFlag{Name: "collaborator", Usage: "name of a collaborator (may be repeated; default hospital-a, hospital-b, hospital-c)"},
-			&cli.StringFlag{Name: "agg-addr", Usage: "host name or IP address by which collaborators reach the aggregator (default localhost)"},
-			&cli.IntFlag{Name: "agg-port", Usage: "port of the aggregator (default 50051)"},
+			&cli.StringFlag{Name: "template", Usage: "start from template `NAME`"},
+			&cli.StringSliceFlag{Name: "collaborator", Usage: "`NAME` of a collaborator (may be repeated; default: hospital-a, hospital-b, hospital-c)"},
+			&cli.StringFlag{Name: "agg-addr", Usage: "`HOST` name or IP address by which collaborators reach the aggregator (default: localhost)"},
+			&cli.IntFlag{Name: "agg-port", Usage: "port of the aggregator (default: 50051)"},
 			&cli.IntFlag{Name: "rounds", Usage: "rounds to train (default: the template's)"},
-			&cli.StringFlag{Name: "model", Usage: "one of the template's models (default: its first)"},
+			&cli.StringFlag{Name: "model", Usage: "`NAME` of one of the template's models (default: its first)"},
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "DIR")
@@ -80,7 +80,7 @@ type workspaceCreateResult struct {
 func runWorkspaceCreate(ctx context.Context, o workspaceCreateOptions) (*workspaceCreateResult, error) {
 	files, err := workspace.Render(o.template)
 	if errors.Is(err, schema.ErrInvalid) { // here the document is the command line
-		return nil, ui.Hint(ui.Usagef("cannot create workspace: %s", strings.TrimPrefix(err.Error(), schema.ErrInvalid.Error()+": ")), "fxctl workspace templates")
+		return nil, ui.Hint(ui.Usagef("cannot create workspace: %s", strings.TrimPrefix(err.Error(), schema.ErrInvalid.Error()+": ")), "fxctl workspace create --help")
 	}
 	if err != nil {
 		return nil, err

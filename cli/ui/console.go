@@ -2,6 +2,8 @@ package ui
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,8 +47,49 @@ func (k *Console) Interactive() bool { return isTerminal(k.In) && isTerminal(k.E
 func (k *Console) ErrIsTerminal() bool { return isTerminal(k.Err) }
 
 func isTerminal(v any) bool {
-	f, ok := v.(interface{ Fd() uintptr })
+	f, ok := v.(descriptor)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// interruptible makes a read of in end when ctx does: a read that waits for a
+// person or a pipe would otherwise outlive Ctrl-C.
+func interruptible(ctx context.Context, in io.Reader) io.Reader {
+	r := &reader{ctx, in}
+	if f, ok := in.(descriptor); ok {
+		return &terminalReader{r, f}
+	}
+	return r
+}
+
+type descriptor interface{ Fd() uintptr }
+
+type reader struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+// terminalReader still says which file it reads, so that it can be asked
+// whether that is a terminal.
+type terminalReader struct {
+	*reader
+	descriptor
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	buf := make([]byte, len(p)) // not p: an abandoned read may still fill it
+	var n int
+	var err error
+	done := make(chan struct{})
+	go func() {
+		n, err = r.in.Read(buf)
+		close(done)
+	}()
+	select {
+	case <-done:
+		return copy(p, buf[:n]), err
+	case <-r.ctx.Done():
+		return 0, errors.New("interrupted")
+	}
 }
 
 // Infof says something that --quiet silences.
@@ -98,7 +141,7 @@ func (k *Console) Ask(question, flag string) (string, error) {
 // Secret asks for a line that is not shown. Without a terminal it is an error
 // that names the flag which would have answered.
 func (k *Console) Secret(question, flag string) ([]byte, error) {
-	in, ok := k.In.(interface{ Fd() uintptr })
+	in, ok := k.In.(descriptor)
 	if !ok || !k.Interactive() {
 		return nil, Usagef("cannot ask %q: standard input is no terminal; give %s", strings.TrimSpace(question), flag)
 	}

@@ -1,9 +1,10 @@
 package ui
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -12,51 +13,66 @@ import (
 // library parses without surprises: program, groups, command, its flags, `--`,
 // its arguments. Whatever is unknown, ambiguous or incomplete ends here with a
 // sentence and exit code 2; the library never sees it.
-func normalize(app *cli.App, args []string) ([]string, error) {
-	if len(args) == 0 {
-		args = []string{app.Name}
-	}
-	if args[len(args)-1] == completionArg {
-		return args, nil
-	}
-	p := parser{app: app, path: []string{args[0]}, shown: []string{app.Name}, commands: app.Commands}
-	rest := args[1:]
-	if len(rest) > 0 && rest[0] == "help" {
-		rest = append(slices.Clone(rest[1:]), "--help")
-	}
-	for len(rest) > 0 {
+func normalize(app *cli.App, args []string) (*parser, error) {
+	p := newParser(app)
+	for rest := args; len(rest) > 0; {
 		var err error
 		if rest, err = p.next(rest); err != nil {
 			return nil, err
 		}
 	}
-	return p.done()
+	switch {
+	case p.help || p.leaf != nil:
+		return p, nil
+	case len(args) == 0:
+		p.help = true
+		return p, nil
+	}
+	return nil, p.missing()
 }
 
 // parser is the state of one walk over a command line.
 type parser struct {
-	app      *cli.App
 	path     []string       // program, groups, command
-	shown    []string       // the same as a person would write it
+	about    *cli.Command   // the last of them; nil for the program itself
 	commands []*cli.Command // what may follow on the path
 	leaf     *cli.Command   // the command, once it is known
 	flags    []string
+	given    map[string]string // the values of the flags that take only one
 	args     []string
+	ended    bool // by --
 	help     bool
 }
 
-func (p *parser) name() string { return strings.Join(p.shown, " ") }
+func newParser(app *cli.App) *parser {
+	return &parser{path: []string{app.Name}, commands: app.Commands, given: map[string]string{}}
+}
 
+func (p *parser) name() string { return strings.Join(p.path, " ") }
+
+// line is the command line in the order that the library wants.
+func (p *parser) line() []string {
+	out := append(slices.Clone(p.path), p.flags...)
+	if len(p.args) > 0 {
+		out = append(append(out, "--"), p.args...)
+	}
+	return out
+}
+
+// next takes the first word, and its value if it is a flag that has one.
 func (p *parser) next(rest []string) ([]string, error) {
 	word := rest[0]
 	switch {
+	case p.ended:
+		p.args = append(p.args, word)
+		return rest[1:], nil
 	case word == "--":
 		if p.leaf == nil {
 			return nil, p.missing()
 		}
-		p.args = append(p.args, rest[1:]...)
-		return nil, nil
-	case word == "-h" || word == "--help":
+		p.ended = true
+		return rest[1:], nil
+	case isHelp(word) || p.leaf == nil && word == "help":
 		p.help = true
 		return rest[1:], nil
 	case len(word) > 1 && word[0] == '-':
@@ -67,8 +83,7 @@ func (p *parser) next(rest []string) ([]string, error) {
 	}
 	for _, c := range p.commands {
 		if c.HasName(word) {
-			p.path, p.shown = append(p.path, c.Name), append(p.shown, c.Name)
-			p.commands = c.Subcommands
+			p.path, p.about, p.commands = append(p.path, c.Name), c, c.Subcommands
 			if len(c.Subcommands) == 0 {
 				p.leaf = c
 			}
@@ -78,52 +93,82 @@ func (p *parser) next(rest []string) ([]string, error) {
 	return nil, p.unknownCommand(word)
 }
 
+func isHelp(word string) bool { return word == "-h" || word == "--help" }
+
+// known lists the flags that may stand here.
+func (p *parser) known() []cli.Flag {
+	if p.leaf == nil {
+		return commonFlags()
+	}
+	return p.leaf.Flags
+}
+
+// find takes a word such as --name=value apart.
+func (p *parser) find(word string) (f cli.Flag, value string, hasValue bool) {
+	name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
+	for _, f := range p.known() {
+		if len(word) > 1 && word[0] == '-' && slices.Contains(f.Names(), name) {
+			return f, value, hasValue
+		}
+	}
+	return nil, "", false
+}
+
 func (p *parser) flag(word string, rest []string) ([]string, error) {
-	name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
-	known := commonFlags()
-	if p.leaf != nil {
-		known = p.leaf.Flags
+	f, value, hasValue := p.find(word)
+	if f == nil {
+		return nil, p.unknownFlag(word)
 	}
-	i := slices.IndexFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
-	if i < 0 {
-		return nil, p.unknownFlag(word, name, known)
+	dashed := "--" + f.Names()[0]
+	help := p.name() + " --help"
+	if _, isBool := f.(*cli.BoolFlag); isBool {
+		if !hasValue {
+			value = "true"
+		}
+		if value != "true" && value != "false" {
+			return nil, Hint(Usagef("%s is on or off: %q is neither", dashed, value), "%s", help)
+		}
+	} else {
+		if !hasValue && len(rest) > 0 && rest[0] != "--" {
+			value, rest = rest[0], rest[1:]
+			if other, _, _ := p.find(value); other != nil || isHelp(value) {
+				return nil, Hint(Usagef("%s of %q needs a value, and %q is a flag", dashed, p.name(), value), "%s=%s if that is the value", dashed, value)
+			}
+		}
+		if value == "" {
+			return nil, Hint(Usagef("%s of %q needs a value", dashed, p.name()), "%s", help)
+		}
+		var err error
+		if value, err = checkValue(f, dashed, value); err != nil {
+			return nil, Hint(err, "%s", help)
+		}
 	}
-	dashed := "--" + known[i].Names()[0]
-	if _, isBool := known[i].(*cli.BoolFlag); isBool {
-		if hasValue && value != "true" && value != "false" {
-			return nil, Hint(Usagef("%s is on or off: %q is neither", dashed, value), "%s --help", p.name())
+	if _, many := f.(*cli.StringSliceFlag); !many {
+		if before, twice := p.given[dashed]; twice && before != value {
+			return nil, Hint(Usagef("%s of %q takes one value; there are %q and %q", dashed, p.name(), before, value), "%s", help)
 		}
-		if hasValue {
-			dashed += "=" + value
-		}
-		p.flags = append(p.flags, dashed)
-		return rest, nil
-	}
-	if !hasValue {
-		if len(rest) == 0 || rest[0] == "--" {
-			return nil, Hint(Usagef("%s of %q needs a value", dashed, p.name()), "%s --help", p.name())
-		}
-		value, rest = rest[0], rest[1:]
+		p.given[dashed] = value
 	}
 	p.flags = append(p.flags, dashed+"="+value)
 	return rest, nil
 }
 
-func (p *parser) done() ([]string, error) {
-	if p.help {
-		return append(p.path, "--help"), nil
-	}
-	if p.leaf == nil {
-		if len(p.path) == 1 && len(p.flags) == 0 {
-			return append(p.path, "--help"), nil
+// checkValue refuses what the library would answer with the whole help, and
+// writes numbers so that the library does not take 010 for 8.
+func checkValue(f cli.Flag, dashed, value string) (string, error) {
+	switch f.(type) {
+	case *cli.IntFlag:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return "", Usagef("%s is %q; a whole number was expected", dashed, value)
 		}
-		return nil, p.missing()
+		return strconv.Itoa(n), nil
+	case *cli.DurationFlag:
+		if _, err := time.ParseDuration(value); err != nil {
+			return "", Usagef("%s is %q; a time such as 500ms, 30s or 1h30m was expected", dashed, value)
+		}
 	}
-	out := append(slices.Clone(p.path), p.flags...)
-	if len(p.args) > 0 {
-		out = append(append(out, "--"), p.args...)
-	}
-	return out, nil
+	return value, nil
 }
 
 func (p *parser) missing() error {
@@ -138,12 +183,13 @@ func (p *parser) unknownCommand(word string) error {
 	return Hint(Usagef("%q is no command of %q; there are %s", word, p.name(), strings.Join(names, ", ")), "%s --help", p.name())
 }
 
-func (p *parser) unknownFlag(word, name string, known []cli.Flag) error {
-	if p.leaf == nil {
-		return Hint(Usagef("the flag %q stands before the command it belongs to, or there is no such flag", word), "%s --help", p.name())
+func (p *parser) unknownFlag(word string) error {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	if p.leaf == nil && slices.Contains(visible(p.commands), name) {
+		return Hint(Usagef("%q has no flag %q; did you mean the command %q?", p.name(), word, name), "%s %s", p.name(), name)
 	}
-	var names []string
-	for _, f := range known {
+	names := []string{"help"}
+	for _, f := range p.known() {
 		for _, n := range f.Names() {
 			if len(n) > 1 {
 				names = append(names, n)
@@ -152,6 +198,9 @@ func (p *parser) unknownFlag(word, name string, known []cli.Flag) error {
 	}
 	if near := Nearest(name, names); near != "" {
 		return Hint(Usagef("%q has no flag %q; did you mean %q?", p.name(), word, "--"+near), "%s --help", p.name())
+	}
+	if p.leaf == nil {
+		return Hint(Usagef("the flag %q stands before the command it belongs to, or there is no such flag", word), "%s --help", p.name())
 	}
 	return Hint(Usagef("%q has no flag %q", p.name(), word), "%s --help", p.name())
 }
@@ -206,22 +255,4 @@ func distance(a, b string) int {
 		two, prev = prev, row
 	}
 	return prev[len(b)]
-}
-
-func rootHelp() string {
-	var codes strings.Builder
-	_ = WriteExitCodes(&codes) // a strings.Builder cannot fail
-	return fmt.Sprintf(`{{.Name}} - {{.Usage}}
-
-USAGE:
-   {{.Name}} COMMAND [FLAGS] [ARGUMENTS]
-
-COMMANDS:{{range .VisibleCommands}}
-   {{join .Names ", "}}{{"\t"}}{{.Usage}}{{end}}
-
-{{.Description}}
-
-EXIT CODES:
-%s
-`, codes.String())
 }

@@ -25,6 +25,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -61,10 +62,21 @@ func (p Program) Main(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 
+	console.In = interruptible(ctx, stdin)
+
 	app := p.app(console)
-	args, err := normalize(app, args)
-	if err == nil {
-		err = app.RunContext(ctx, args)
+	words := args[min(1, len(args)):]
+	if n := len(words); n > 0 && words[n-1] == completionArg {
+		return codeOf(writeLines(stdout, complete(app, words[:n-1])), nil)
+	}
+	line, err := normalize(app, words)
+	switch {
+	case err != nil:
+		console.JSON = wantsJSON(words)
+	case line.help:
+		err = writeHelp(stdout, app, line)
+	default:
+		err = app.RunContext(ctx, line.line())
 	}
 	if err == nil {
 		return OK
@@ -86,15 +98,13 @@ func (p Program) app(console *Console) *cli.App {
 		Description:               p.Description,
 		Commands:                  append(p.Commands, versionCommand(p.Name), completionCommand(p.Name)),
 		HideVersion:               true,
-		HideHelpCommand:           true,
-		EnableBashCompletion:      true,
+		HideHelp:                  true, // flags, help and completion are ours
 		DisableSliceFlagSeparator: true,
 		Reader:                    console.In,
 		Writer:                    console.Out,
 		ErrWriter:                 console.Err,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Metadata:                  map[string]any{consoleKey: console},
-		CustomAppHelpTemplate:     rootHelp(),
 		Before:                    console.configure,
 		Flags:                     commonFlags(),
 	}
@@ -105,7 +115,7 @@ func (p Program) app(console *Console) *cli.App {
 // mend gives every command of the tree the common flags and strict behaviour.
 func mend(commands []*cli.Command) {
 	for _, c := range commands {
-		c.HideHelpCommand = true
+		c.HideHelp = true
 		if len(c.Subcommands) > 0 {
 			mend(c.Subcommands)
 			continue
@@ -124,10 +134,19 @@ func mend(commands []*cli.Command) {
 	}
 }
 
+// wantsJSON reports whether a command line that could not be understood asks
+// for JSON.
+func wantsJSON(words []string) bool {
+	if i := slices.Index(words, "--"); i >= 0 {
+		words = words[:i]
+	}
+	return slices.Contains(words, "--json") || slices.Contains(words, "--json=true")
+}
+
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "json", Usage: "print the result as one JSON document"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but results and errors"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print results, warnings and errors, nothing else"},
 	}
 }
 
@@ -183,6 +202,9 @@ func Args(c *cli.Context, names ...string) ([]string, error) {
 	case len(args) > len(names):
 		return nil, Hint(Usagef("%s has no use for the argument %q", path, args[len(names)]), "%s --help", path)
 	}
+	if i := slices.Index(args, ""); i >= 0 {
+		return nil, Hint(Usagef("%s needs %s, which is empty", path, strings.Trim(names[i], "[]")), "%s --help", path)
+	}
 	for len(args) < len(names) {
 		args = append(args, "")
 	}
@@ -216,12 +238,13 @@ type Detailed interface {
 
 func (k *Console) report(err error, code ExitCode) {
 	hint := hintOf(err)
-	k.say(k.paint("error:"), err.Error())
+	message := strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted")
+	k.say(k.paint("error:"), message)
 	if hint != "" {
 		k.say("hint:", hint)
 	}
 	if k.JSON && !k.answered {
-		f := failure{Code: code, Message: err.Error(), Hint: hint}
+		f := failure{Code: code, Message: message, Hint: hint}
 		if d, ok := errors.AsType[Detailed](err); ok {
 			f.Details = d.Details()
 		}

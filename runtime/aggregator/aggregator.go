@@ -51,6 +51,9 @@ type Aggregator struct {
 	tasks      map[string]schema.Task
 	first      int // the initial model's round
 
+	uploadsMu sync.Mutex
+	uploads   map[string]int // under way, by collaborator
+
 	mu       sync.Mutex
 	round    int
 	open     openRound
@@ -66,6 +69,7 @@ type Aggregator struct {
 type openRound struct {
 	assigned map[string][]string        // collaborator -> tasks in order
 	has      map[string]map[string]bool // collaborator -> task -> result accepted
+	agreed   map[string]agreement       // by task, once there is a result
 	done     []string                   // collaborators whose tasks are all in
 }
 
@@ -97,6 +101,7 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 		tasks:      map[string]schema.Task{},
 		algorithms: map[string]aggregation.Algorithm{},
 		told:       map[string]bool{},
+		uploads:    map[string]int{},
 		done:       make(chan struct{}),
 		turned:     make(chan struct{}),
 		failed:     make(chan error, 1),
@@ -110,13 +115,17 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 		Member: func(name string) bool { _, ok := slices.BinarySearch(a.roster, name); return ok },
 	}
 	a.history = Report{FederationID: a.plan.FederationID, Metrics: []journal.MetricEntry{}}
+	var err error
+	if a.first, err = FirstRound(f); err != nil {
+		return nil, err
+	}
+	if err := a.checkPaths(); err != nil {
+		return nil, err
+	}
 	if err := a.components(); err != nil {
 		return nil, err
 	}
-	if err := a.initialModel(f.Model); err != nil {
-		return nil, err
-	}
-	return a, a.recover()
+	return a, a.recover(f.Model)
 }
 
 // components builds what the plan names from the tables.
@@ -141,39 +150,63 @@ func (a *Aggregator) components() error {
 	return err
 }
 
-// initialModel puts the initial model into the journal unless it is there.
-func (a *Aggregator) initialModel(model *bundle.Model) error {
-	round, err := tensor.Round(model.Tensors)
+// FirstRound is the number of the round that a federation begins with: that of
+// its initial model. Rounds are absolute, so that a federation can go on from
+// the final model of another; one that leaves no round to do is refused.
+func FirstRound(f *bundle.Federation) (int, error) {
+	path, rounds := f.Plan.Aggregator.InitStatePath, f.Plan.Aggregator.Rounds
+	n, err := tensor.Round(f.Model.Tensors)
 	if err != nil {
-		return fmt.Errorf("cannot start from the initial model %q: %w", a.plan.Aggregator.InitStatePath, err)
+		return 0, fmt.Errorf("cannot start from the initial model %q: %w", path, err)
 	}
-	a.first = int(round)
-	m, err := a.o.Journal.Model(a.first)
-	if err == nil {
-		return m.Close()
+	first := int(n)
+	if first < 0 || first >= rounds {
+		return 0, fmt.Errorf("cannot start from the initial model %q: it is of round %d, and with rounds_to_train %d the last round is %d: %w", path, first, rounds, rounds-1, schema.ErrInvalid)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	_, err = a.o.Journal.WriteModel(a.first, func(w io.Writer) error {
-		return tensor.ModelToSafetensors(w, model.Data, model.Tensors)
-	})
-	return err
+	return first, nil
 }
 
-// recover walks through the closed rounds and loads the open one.
-func (a *Aggregator) recover() error {
+// recover walks through the closed rounds, checking that each follows from the
+// one before, and loads the open one.
+func (a *Aggregator) recover(model *bundle.Model) error {
+	// The initial model may be there; then it must be the same.
+	_, err := a.o.Journal.WriteModel(a.first, func(w io.Writer) error {
+		return tensor.ModelToSafetensors(w, model.Data, model.Tensors)
+	})
+	if err != nil {
+		return err
+	}
 	a.round, a.history.Rounds = a.first, a.first
 	for {
-		outcome, sum, err := a.o.Journal.Outcome(a.round)
+		outcome, record, err := a.o.Journal.Outcome(a.round)
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		a.remember(outcome, sum)
+		closing, decision, err := a.o.Journal.Closing(a.round)
+		if err != nil {
+			return err
+		}
+		if closing.Previous != a.history.outcome || outcome.Closing != decision {
+			return fmt.Errorf("the journal is damaged: the records of round %d do not follow from those before: %w", a.round, schema.ErrInvalid)
+		}
+		a.remember(outcome, record)
 		a.round++
+	}
+	if a.round > a.first {
+		a.o.Log.Info("carrying on", "round", a.round, "rounds", a.plan.Aggregator.Rounds)
+		sum, err := a.o.Journal.ModelSHA256(a.round)
+		if err != nil {
+			return err
+		}
+		if sum != a.history.FinalSHA256 {
+			return fmt.Errorf("the journal is damaged: the model of round %d has SHA-256 %s, was written with %s: %w", a.round, sum, a.history.FinalSHA256, schema.ErrInvalid)
+		}
+		if err := a.forget(a.round - 1); err != nil { // which may have been interrupted
+			return err
+		}
 	}
 	quit, err := a.o.Journal.Quit()
 	if err != nil {
@@ -181,9 +214,6 @@ func (a *Aggregator) recover() error {
 	}
 	for _, name := range quit {
 		a.told[name] = true
-	}
-	if a.round > a.first {
-		a.o.Log.Info("carrying on", "round", a.round, "rounds", a.plan.Aggregator.Rounds)
 	}
 	return a.begin()
 }
@@ -224,6 +254,7 @@ func (a *Aggregator) load() error {
 	a.open = openRound{
 		assigned: a.assigner.Assign(a.round, a.roster),
 		has:      map[string]map[string]bool{},
+		agreed:   map[string]agreement{},
 	}
 	for _, name := range a.roster {
 		a.open.has[name] = map[string]bool{}
@@ -234,21 +265,32 @@ func (a *Aggregator) load() error {
 	}
 	for _, task := range slices.Sorted(maps.Keys(accepted)) {
 		for _, name := range accepted[task] {
-			if a.open.has[name] != nil {
-				a.open.accept(name, task)
+			if a.open.has[name] == nil {
+				continue
+			}
+			if err := a.reload(task, name); err != nil {
+				return fmt.Errorf("the journal is damaged: the result of %q for task %q in round %d: %w", name, task, a.round, err)
 			}
 		}
 	}
 	return nil
 }
 
-// accept notes a result and whether its sender has now done all its tasks.
-func (r *openRound) accept(name, task string) {
-	r.has[name][task] = true
-	if slices.Contains(r.done, name) || len(r.pending(name)) > 0 {
-		return
+// reload accepts a result that is in the journal.
+func (a *Aggregator) reload(task, name string) (err error) {
+	r, err := a.o.Journal.Result(a.round, task, name)
+	if err != nil {
+		return err
 	}
-	r.done = append(r.done, name)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	c, err := a.contents(name, r.Results, r)
+	if err == nil {
+		err = a.open.misfit(c)
+	}
+	if err == nil {
+		a.open.accept(c)
+	}
+	return err
 }
 
 // pending lists the tasks of a collaborator that have no result yet, in order.

@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -70,14 +71,20 @@ func TestWorkedTrace(t *testing.T) {
 			t.Errorf("last answer to %s is %v, want quit", name, got)
 		}
 	}
-	select {
-	case <-b.agg.Done():
-	case <-time.After(5 * time.Second):
-		t.Error("everybody was told, but the aggregator is not done")
+	for _, when := range []string{"told", "told, and it was started again"} {
+		select {
+		case <-b.agg.Done():
+		case <-time.After(5 * time.Second):
+			t.Errorf("everybody was %s, but the aggregator is not done", when)
+		}
+		b.restart()
 	}
 	r := b.agg.Report()
 	if r.Rounds != 2 || r.Best == nil || r.Best.Round != 1 {
 		t.Errorf("report %+v, want 2 rounds and the best model of round 1", r)
+	}
+	if c, _, err := b.agg.o.Journal.Closing(0); err != nil || !slices.Equal(c.Done, []string{"one", "two"}) || len(c.Stragglers) > 0 || len(c.Results) != 6 {
+		t.Errorf("round 0 was closed with %+v, %v; want six results, all of one and two", c, err)
 	}
 	if want := (journal.MetricEntry{Task: "locally_tuned_model_validation", Name: "acc", Value: 8.75/2 + 0.25*2.5 + 0.75*5}); r.Metrics[len(r.Metrics)-1] != want {
 		t.Errorf("last metric %v, want %v", r.Metrics[len(r.Metrics)-1], want)
@@ -86,6 +93,9 @@ func TestWorkedTrace(t *testing.T) {
 
 func TestSavedModels(t *testing.T) {
 	b := newTestbed(t, t.TempDir())
+	if best, ok := b.agg.Files()["best"]; ok {
+		t.Errorf("before any validation the best model is %q, want none", best)
+	}
 	b.play(asIs, nothing)
 	round1 := []float32{0, 1.75, 3.5, 5.25, 7, 8.75}
 	round2 := []float32{0, 3.5, 7, 10.5, 14, 17.5}
@@ -161,6 +171,7 @@ func TestBadResultsAreRefused(t *testing.T) {
 		want   string
 	}{
 		"not finite":        {w(named("w", 0, false, []int32{2, 3}, []float32{0, 0, inf, 0, 0, 0}, "compressed", "trained")), `"w" has the value +Inf at element 2`},
+		"not a number":      {w(named("w", 0, false, []int32{2, 3}, []float32{0, float32(math.NaN()), 0, 0, 0, 0}, "compressed", "trained")), `"w" has the value NaN at element 1`},
 		"another shape":     {w(named("w", 0, false, []int32{3, 2}, make([]float32, 6), "compressed", "trained")), `"w" has shape [3 2]; the model has [2 3]`},
 		"short data":        {w(named("w", 0, false, []int32{2, 3}, make([]float32, 5), "compressed", "trained")), `needs 24`},
 		"metric of two":     {w(named("loss", 0, true, []int32{2}, make([]float32, 2), "compressed", "metric")), `metric "loss" has 2 values`},
@@ -169,6 +180,10 @@ func TestBadResultsAreRefused(t *testing.T) {
 		"delta to nothing":  {w(named("x", 0, false, []int32{1}, make([]float32, 1), "compressed", "delta", "trained")), `a difference to a tensor that the model does not have`},
 		"twice": {w(named("w", 0, false, []int32{2, 3}, make([]float32, 6), "compressed", "trained"),
 			named("w", 0, false, []int32{2, 3}, make([]float32, 6), "trained", "compressed")), `"w" is there twice`},
+		"trained twice": {w(named("w", 0, false, []int32{2, 3}, make([]float32, 6), "compressed", "trained"),
+			named("w", 0, false, []int32{2, 3}, make([]float32, 6), "compressed", "trained", "other")), `"w" is there twice`},
+		"a name that no file can hold": {w(named("__metadata__", 0, false, []int32{1}, make([]float32, 1), "compressed", "trained")), `may not be named "__metadata__"`},
+		"a negative number of samples": {result{0, "train", -2, nil}, `data_size is -2`},
 	}
 	b := newTestbed(t, t.TempDir())
 	for name, tt := range tests {
@@ -222,7 +237,7 @@ func TestTensorOfALaterRoundIsWaitedFor(t *testing.T) {
 
 func TestUnknownTensorIsAnError(t *testing.T) {
 	b := newTestbed(t, t.TempDir())
-	_, err := b.clients["one"].Tensor(t.Context(), "nothing", 0, false, []string{"model"}, true)
+	_, err := b.clients["one"].Tensor(t.Context(), "nothing", 0, 1<<20)
 	if err == nil || !strings.Contains(err.Error(), "does not have an aggregated tensor") {
 		t.Errorf("error %v, want OpenFL's wording", err)
 	}
@@ -234,9 +249,48 @@ func TestStrangerIsRefused(t *testing.T) {
 	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNotInRoster {
 		t.Errorf("GetTasks: error %v, want cause %s", err, transport.CauseNotInRoster)
 	}
+	_, err = b.clients["three"].Tensor(t.Context(), "w", 0, 1<<20)
+	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNotInRoster {
+		t.Errorf("GetAggregatedTensor: error %v, want cause %s", err, transport.CauseNotInRoster)
+	}
 	err = b.send("three", traceResult("one", "train", 0, make([]float32, 6)))
 	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNotInRoster {
 		t.Errorf("SendLocalTaskResults: error %v, want cause %s", err, transport.CauseNotInRoster)
+	}
+}
+
+// TestAResultInAnothersNameIsRefused: the header inside an upload must be the
+// sender's, whoever opened the connection.
+func TestAResultInAnothersNameIsRefused(t *testing.T) {
+	b := newTestbed(t, t.TempDir())
+	msg := b.message("two", traceResult("two", "train", 0, make([]float32, 6)))
+	err := b.clients["one"].Send(t.Context(), bytes.NewReader(msg), int64(len(msg)))
+	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNameMismatch {
+		t.Errorf("error %v, want cause %s", err, transport.CauseNameMismatch)
+	}
+	for _, name := range []string{"one", "two"} {
+		if got := b.tasks(name).GetTasks(); len(got) != 3 {
+			t.Errorf("%s has %d tasks to do, want all three", name, len(got))
+		}
+	}
+}
+
+// TestTheBestModelIsTheFirstOfEquals, and is judged by the first metric.
+func TestTheBestModelIsTheFirstOfEquals(t *testing.T) {
+	b := newTestbed(t, t.TempDir())
+	for round := range int32(2) {
+		for _, name := range []string{"one", "two"} {
+			for _, task := range traceTasks {
+				r := traceResult(name, task, round, make([]float32, 6))
+				if task == traceTasks[0] {
+					r.tensors = append(r.tensors, named("age", round, true, nil, []float32{float32(90 + round)}, "compressed", "metric", "validate_agg"))
+				}
+				b.mustSend(name, r)
+			}
+		}
+	}
+	if got, want := b.agg.Report().Best, (journal.BestSelection{Round: 0, Score: 0}); got == nil || *got != want {
+		t.Errorf("best %+v, want %+v", got, want)
 	}
 }
 
@@ -393,7 +447,7 @@ func TestContextEndsAWait(t *testing.T) {
 	b := newTestbed(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := b.clients["one"].Tensor(ctx, "w", 1, false, []string{"model"}, true)
+	_, err := b.clients["one"].Tensor(ctx, "w", 1, 1<<20)
 	f, ok := errors.AsType[*transport.Failure](err) // where the server notices the deadline first
 	if !errors.Is(err, context.DeadlineExceeded) && (!ok || f.Cause != transport.CauseTimeout) {
 		t.Errorf("error %v, want the end of the time", err)

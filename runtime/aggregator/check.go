@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
 
 	"fx/runtime/codec"
 	"fx/runtime/journal"
@@ -15,31 +14,29 @@ import (
 // checkResult refuses a result that could not be aggregated, before it is
 // acknowledged: every tensor is plain float32 of finite values, a metric is one
 // number, and a trained tensor has the shape that the model gives it.
-func (a *Aggregator) checkResult(r *journal.Results, data io.ReaderAt) error {
+func (a *Aggregator) checkResult(name string, r *journal.Results, data io.ReaderAt) (contents, error) {
+	c, err := a.contents(name, r, data)
+	if err != nil {
+		return c, err
+	}
 	model, err := a.o.Journal.Model(int(r.Round))
 	if err != nil {
-		return err
+		return c, err
 	}
 	defer func() { _ = model.Close() }() // read only
-	seen := map[string]bool{}
 	for _, t := range r.Tensors {
-		key := tensorKey(t)
-		if seen[key] {
-			return fmt.Errorf("tensor %q is there twice", t.Name)
-		}
-		seen[key] = true
 		info, values, err := a.decode(t, data)
 		if err != nil {
-			return err
+			return c, err
 		}
 		if err := checkTensor(model, t, info); err != nil {
-			return err
+			return c, err
 		}
 		if err := checkFinite(values, t.Name); err != nil {
-			return err
+			return c, err
 		}
 	}
-	return nil
+	return c, nil
 }
 
 // decode returns the values of a tensor as it was sent.
@@ -62,7 +59,7 @@ func checkTensor(model *journal.Model, t tensor.Named, info tensor.Info) error {
 	}
 	want, ok := model.Info(t.Name)
 	switch {
-	case !journal.HasTag(t, "trained"):
+	case !isTrained(t):
 		return nil
 	case ok && !slices.Equal(want.Shape, info.Shape):
 		return fmt.Errorf("tensor %q has shape %v; the model has %v", t.Name, info.Shape, want.Shape)
@@ -90,19 +87,4 @@ func checkFinite(r io.Reader, name string) error {
 			return fmt.Errorf("cannot read tensor %q: %v", name, err)
 		}
 	}
-}
-
-// tensorKey identifies a tensor among the results of one task: its name,
-// whether it is a metric, and its tags without those that tell its encoding.
-func tensorKey(t tensor.Named) string {
-	var tags []string
-	for _, tag := range t.Tags {
-		switch tag {
-		case codec.TagLossless, codec.TagLossy, "delta":
-		default:
-			tags = append(tags, tag)
-		}
-	}
-	slices.Sort(tags)
-	return fmt.Sprintf("%s\x00%t\x00%s", t.Name, t.Report, strings.Join(slices.Compact(tags), "\x00"))
 }

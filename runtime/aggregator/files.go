@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fx/runtime/tensor"
+	"fx/schema"
 )
 
 // finalName is the model after the last round, which OpenFL does not save: its
@@ -50,12 +51,36 @@ func (a *Aggregator) finalPath() string {
 }
 
 // Files lists the model files that a complete federation leaves, in the
-// aggregator's output folder.
+// aggregator's output folder. Without a score there is no best model.
 func (a *Aggregator) Files() map[string]string {
-	s := a.plan.Aggregator
-	return map[string]string{
-		"best":  filepath.Join(a.o.Output, filepath.FromSlash(s.BestStatePath)),
-		"last":  filepath.Join(a.o.Output, filepath.FromSlash(s.LastStatePath)),
-		"final": filepath.Join(a.o.Output, filepath.FromSlash(a.finalPath())),
+	files := map[string]string{}
+	for name, planPath := range a.paths() {
+		if name != "best" || a.Report().Best != nil {
+			files[name] = filepath.Join(a.o.Output, filepath.FromSlash(planPath))
+		}
 	}
+	return files
+}
+
+func (a *Aggregator) paths() map[string]string {
+	s := a.plan.Aggregator
+	return map[string]string{"best": s.BestStatePath, "last": s.LastStatePath, finalName: a.finalPath()}
+}
+
+// checkPaths refuses paths at which one model, or the journal, would be
+// overwritten by another.
+func (a *Aggregator) checkPaths() error {
+	taken := map[string]string{}
+	for _, name := range []string{"best", "last", finalName} {
+		p := path.Clean(a.paths()[name])
+		stem := strings.TrimSuffix(p, path.Ext(p))
+		if other, ok := taken[stem]; ok {
+			return fmt.Errorf("cannot save the %s model at %q: the %s model is there: %w", name, p, other, schema.ErrInvalid)
+		}
+		taken[stem] = name
+		if folder, _, _ := strings.Cut(p, "/"); folder == "journal" || path.Ext(p) == ".safetensors" {
+			return fmt.Errorf("cannot save the %s model at %q: the journal is in \"journal\", and .safetensors is written beside each model: %w", name, p, schema.ErrInvalid)
+		}
+	}
+	return nil
 }

@@ -98,7 +98,8 @@ func source(name string, shape []int, v []float32) tensor.NamedSource {
 type testbed struct {
 	t       *testing.T
 	dir     string
-	store   journal.Store // nil: a folder under dir
+	store   journal.Store            // nil: a folder under dir
+	edit    func(*bundle.Federation) // nil: the worked example as it is
 	agg     *Aggregator
 	plan    *schema.Resolved
 	clients map[string]*transport.Client
@@ -109,11 +110,16 @@ type testbed struct {
 func newTestbed(t *testing.T, dir string) *testbed {
 	t.Helper()
 	b := &testbed{t: t, dir: dir}
-	if err := b.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.stop() })
+	b.mustStart()
 	return b
+}
+
+func (b *testbed) mustStart() {
+	b.t.Helper()
+	if err := b.start(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { b.stop() })
 }
 
 // start opens the journal and serves.
@@ -128,6 +134,9 @@ func (b *testbed) start() error {
 		store = b.store
 	}
 	f := federation(b.t)
+	if b.edit != nil {
+		b.edit(f)
+	}
 	b.plan = f.Plan
 	j, err := journal.Open(store, journal.Federation{Bundle: "b1", FederationID: f.Plan.FederationID, Participant: f.Plan.AggregatorID})
 	if err == nil {
@@ -226,7 +235,7 @@ func (b *testbed) mustSend(name string, r result) {
 // model downloads a tensor as a collaborator.
 func (b *testbed) model(name, tensorName string, round int32) []float32 {
 	b.t.Helper()
-	got, err := b.clients[name].Tensor(b.t.Context(), tensorName, round, false, []string{"model"}, true)
+	got, err := b.clients[name].Tensor(b.t.Context(), tensorName, round, 1<<20)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -142,8 +142,8 @@ type contribution struct {
 	tensor tensor.Named
 }
 
-// add takes in the results of one task. As in OpenFL, the tensors of the first
-// collaborator (here: by name) are the list that all must have.
+// add takes in the results of one task, which all have the same tensors: that
+// was seen to when they were accepted.
 func (f *fold) add(task schema.Task, closing journal.Closing) error {
 	var from []contribution
 	for _, e := range closing.Results {
@@ -193,33 +193,12 @@ func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contributio
 	switch {
 	case t.Report:
 		return f.addMetric(task, t, updates)
-	case journal.HasTag(t, "trained"):
-		if _, twice := f.trained[t.Name]; twice {
-			return fmt.Errorf("tensor %q was trained by another task as well", t.Name)
-		}
-		info, err := f.sharedInfo(updates)
+	case isTrained(t):
+		info, _, err := f.a.decode(updates[0].tensor, updates[0].result)
 		f.trained[t.Name] = foldedTensor{info: info, task: task.Name, updates: updates}
 		return err
 	}
 	return nil
-}
-
-// sharedInfo describes a tensor that all collaborators must have sent alike.
-func (f *fold) sharedInfo(updates []contribution) (tensor.Info, error) {
-	var first tensor.Info
-	for i, c := range updates {
-		info, _, err := f.a.decode(c.tensor, c.result)
-		if err != nil {
-			return info, err
-		}
-		if i == 0 {
-			first = info
-		}
-		if !slices.Equal(info.Shape, first.Shape) {
-			return info, fmt.Errorf("tensor %q has shape %v from %q, %v from %q", info.Name, first.Shape, updates[0].name, info.Shape, c.name)
-		}
-	}
-	return first, nil
 }
 
 // writeModel streams the next model: every tensor of the current one, folded

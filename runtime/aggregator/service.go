@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -27,6 +28,10 @@ const (
 	tensorWait = 60 * time.Second
 	// maxUpload is the size limit of one TaskResults message, protobuf's own.
 	maxUpload = 1<<31 - 1
+	// maxUploads is how many uploads one collaborator may have under way, which
+	// bounds what it can spool. It makes one at a time; another may hang on a
+	// connection whose end was not noticed yet.
+	maxUploads = 2
 )
 
 // Ping answers a connection test.
@@ -176,8 +181,13 @@ func (a *Aggregator) tensor(name string, round int) (*openflpb.NamedTensor, erro
 func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTaskResultsServer) error {
 	peer, ok := transport.PeerOf(stream.Context())
 	if !ok || !a.federation.Member(peer.Identity.Name) {
-		return status.Errorf(codes.PermissionDenied, "%q is not in the roster", peer.Identity.Name)
+		return transport.Refusal(transport.CauseNotInRoster, "%q is not in the roster", peer.Identity.Name)
 	}
+	release, ok := a.beginUpload(peer.Identity.Name)
+	if !ok {
+		return transport.Refusal(transport.CauseUnavailable, "%d uploads of %q are under way", maxUploads, peer.Identity.Name)
+	}
+	defer release()
 	draft, err := a.o.Journal.Store().Draft()
 	if err != nil {
 		return a.internal("cannot spool a result", err)
@@ -199,6 +209,21 @@ func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTa
 	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(results.Header)})
 }
 
+// beginUpload counts an upload, until release is called.
+func (a *Aggregator) beginUpload(name string) (release func(), ok bool) {
+	a.uploadsMu.Lock()
+	defer a.uploadsMu.Unlock()
+	if a.uploads[name] == maxUploads {
+		return nil, false
+	}
+	a.uploads[name]++
+	return func() {
+		a.uploadsMu.Lock()
+		a.uploads[name]--
+		a.uploadsMu.Unlock()
+	}, true
+}
+
 // acceptResult checks a spooled result and commits it. It returns a gRPC status.
 func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal.Draft) error {
 	a.mu.Lock()
@@ -209,9 +234,9 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 		log.Info("result dropped", "reason", drop)
 		return nil
 	}
-	if err := a.checkResult(r, draft); err != nil {
-		log.Warn("result refused", "reason", err.Error())
-		return status.Errorf(codes.InvalidArgument, "result of task %q refused: %v", r.Task, err)
+	c, err := a.checkResult(name, r, draft)
+	if err != nil {
+		return refuse(log, r.Task, err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -219,19 +244,25 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 		log.Info("result dropped", "reason", drop)
 		return nil
 	}
-	switch err := a.o.Journal.Accept(draft, a.round, r.Task, name); {
-	case errors.Is(err, journal.ErrExists):
-		log.Info("result dropped", "reason", "already there")
-		return nil
-	case err != nil:
-		return a.internal("cannot store a result", err)
+	if err := a.open.misfit(c); err != nil {
+		return refuse(log, r.Task, err)
 	}
-	a.open.accept(name, r.Task)
-	log.Info("result accepted", "samples", r.DataSize, "bytes", draft.Size())
+	switch err := a.o.Journal.Accept(draft, a.round, r.Task, name); {
+	case err == nil:
+		a.open.accept(c)
+		log.Info("result accepted", "samples", r.DataSize, "bytes", draft.Size())
+	case !errors.Is(err, journal.ErrExists):
+		return a.internal("cannot store a result", err)
+	default: // stored before, although the disk reported an error then
+		if err := a.load(); err != nil {
+			return a.internal("cannot read the results of the round", err)
+		}
+		log.Info("result dropped", "reason", "already there")
+	}
 	if !a.policy.Closed(len(a.open.done), len(a.roster)) {
 		return nil
 	}
-	err := a.closeRound()
+	err = a.closeRound()
 	if err == nil {
 		err = a.begin()
 	}
@@ -242,6 +273,13 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 		}
 	}
 	return nil // the result itself is durable
+}
+
+// refuse tells both sides why a result is not taken. The sender need not try
+// again.
+func refuse(log *slog.Logger, task string, err error) error {
+	log.Warn("result refused", "reason", err.Error())
+	return status.Errorf(codes.InvalidArgument, "result of task %q refused: %v", task, err)
 }
 
 // drop says why a result has no effect, or "". The caller holds mu.

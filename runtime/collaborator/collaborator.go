@@ -26,6 +26,17 @@ import (
 // federation is complete: a task failed, or something may not leave.
 var ErrIncomplete = errors.New("the federation is not complete")
 
+// errNoModel is an answer of an aggregator that does not have, or cannot read,
+// the model of the round for which it asked work.
+var errNoModel = errors.New("the aggregator does not give the model of the round")
+
+// What an aggregator says about pauses is kept within limits.
+const (
+	minPause     = time.Second
+	maxPause     = 10 * time.Minute
+	pauseSeconds = 10 // where it says nothing: OpenFL's pause
+)
+
 // Options is what a collaborator works with.
 type Options struct {
 	Name         string
@@ -57,9 +68,10 @@ type collaborator struct {
 	contract *egress.Contract
 	header   *openflpb.MessageHeader
 	report   Report
-	round    int    // the round whose model file is in scratch
-	model    string // its path, "" before the first
-	digest   string // its SHA-256
+	reported map[string]bool // "round/task" that the aggregator has taken from this process
+	round    int             // the round whose model file is in scratch
+	model    string          // its path, "" before the first
+	digest   string          // its SHA-256
 }
 
 // Run takes part until the aggregator says that the federation is complete, the
@@ -78,8 +90,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		header: &openflpb.MessageHeader{
 			Sender: o.Name, Receiver: o.Plan.AggregatorID, FederationUuid: o.Plan.FederationID,
 		},
-		report: Report{FederationID: o.Plan.FederationID, Collaborator: o.Name},
-		round:  -1,
+		report:   Report{FederationID: o.Plan.FederationID, Collaborator: o.Name},
+		reported: map[string]bool{},
+		round:    -1,
 	}
 	err = c.loop(ctx)
 	c.report.Connections, c.report.Requests = o.Client.Counts()
@@ -93,29 +106,57 @@ func (c *collaborator) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if resp.GetQuit() {
+		round, rounds := int(resp.GetRoundNumber()), c.Plan.Aggregator.Rounds
+		switch {
+		case resp.GetQuit() && round < rounds:
+			return fmt.Errorf("the aggregator ends the federation in round %d of %d: %w", round, rounds, ErrIncomplete)
+		case resp.GetQuit():
 			c.Log.Info("the federation is complete")
 			return nil
-		}
-		round := int(resp.GetRoundNumber())
-		if len(resp.GetTasks()) == 0 {
+		case len(resp.GetTasks()) == 0:
 			if err := c.wait(ctx, resp.GetSleepTime()); err != nil {
 				return err
 			}
 			continue
+		case round < 0 || round >= rounds:
+			return fmt.Errorf("the aggregator asks for work in round %d, the approved plan has rounds 0 to %d: %w", round, rounds-1, ErrIncomplete)
 		}
 		if round != last {
 			last = round
 			c.report.Rounds++
-			c.Log.Info("round begins", "round", round, "of", c.Plan.Aggregator.Rounds)
+			c.Log.Info("round begins", "round", round, "of", rounds)
 			c.forget(round)
 		}
-		for _, t := range resp.GetTasks() {
-			if err := c.perform(ctx, round, t.GetName()); err != nil {
+		if err := c.performAll(ctx, round, resp.GetTasks()); err != nil {
+			return err
+		}
+	}
+}
+
+// performAll does what the aggregator asks for. Two things it does not do at
+// once but after a pause: what the aggregator has taken before and asks for
+// again, and asking anew when the aggregator cannot give the round's model. An
+// aggregator that lost its state does both.
+func (c *collaborator) performAll(ctx context.Context, round int, tasks []*openflpb.Task) error {
+	for _, t := range tasks {
+		key := fmt.Sprintf("%d/%s", round, t.GetName())
+		if c.reported[key] {
+			c.Log.Warn("the aggregator asks again for what it has taken", "round", round, "task", t.GetName())
+			if err := c.wait(ctx, pauseSeconds); err != nil {
 				return err
 			}
 		}
+		err := c.perform(ctx, round, t.GetName())
+		if errors.Is(err, errNoModel) {
+			c.Log.Warn("asking for tasks anew", "round", round, "error", err.Error())
+			return c.wait(ctx, pauseSeconds)
+		}
+		if err != nil {
+			return err
+		}
+		c.reported[key] = true
 	}
+	return nil
 }
 
 // ask gets the tasks, however long it takes.
@@ -133,7 +174,7 @@ func (c *collaborator) ask(ctx context.Context) (*openflpb.GetTasksResponse, err
 func (c *collaborator) wait(ctx context.Context, serverSeconds int32) error {
 	d := c.PollInterval
 	if d == 0 {
-		d = time.Duration(serverSeconds) * time.Second
+		d = min(max(time.Duration(serverSeconds)*time.Second, minPause), maxPause)
 	}
 	d = time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 	select {

@@ -2,6 +2,7 @@ package collaborator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/big"
 	"net"
 	"os"
@@ -19,8 +21,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"fx/ca/identity"
@@ -36,7 +41,7 @@ import (
 // plan is what the tests' collaborator approved.
 var plan = &schema.Resolved{
 	FederationID: "plan.yaml_12345678", AggregatorID: "aggregator_plan.yaml_12345678",
-	Aggregator: schema.AggregatorSettings{Rounds: 1},
+	Aggregator: schema.AggregatorSettings{Rounds: 2},
 	Tasks: []schema.Task{
 		{Name: "aggregated_model_validation", Function: "validate_task", Kwargs: map[string]any{"apply": "global", "metrics": []any{"acc"}}},
 		{Name: "train", Function: "train_task", Kwargs: map[string]any{"metrics": []any{"loss"}}},
@@ -52,6 +57,8 @@ type script struct {
 	openflpb.UnimplementedAggregatorServer
 	answers  []*openflpb.GetTasksResponse
 	tensor   *openflpb.NamedTensor // nil: w = [1, 2]
+	missing  map[int32]bool        // rounds whose model is not there
+	arrived  func() error          // called with each result; nil: it is taken
 	received []*openflpb.TaskResults
 }
 
@@ -61,7 +68,7 @@ func header(h *openflpb.MessageHeader) *openflpb.MessageHeader {
 
 func (s *script) GetTasks(_ context.Context, req *openflpb.GetTasksRequest) (*openflpb.GetTasksResponse, error) {
 	if len(s.answers) == 0 {
-		return &openflpb.GetTasksResponse{Header: header(req.GetHeader()), Quit: true}, nil
+		return &openflpb.GetTasksResponse{Header: header(req.GetHeader()), Quit: true, RoundNumber: 2}, nil
 	}
 	next := s.answers[0]
 	s.answers = s.answers[1:]
@@ -71,6 +78,9 @@ func (s *script) GetTasks(_ context.Context, req *openflpb.GetTasksRequest) (*op
 
 func (s *script) GetAggregatedTensor(_ context.Context, req *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
 	t := s.tensor
+	if s.missing[req.GetRoundNumber()] {
+		return nil, status.Error(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for …")
+	}
 	if t == nil {
 		t = &openflpb.NamedTensor{
 			Name: req.GetTensorName(), RoundNumber: req.GetRoundNumber(), Lossless: true, Tags: []string{"compressed", "model"},
@@ -88,6 +98,11 @@ func (s *script) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTaskRe
 	r := &openflpb.TaskResults{}
 	if err := proto.Unmarshal(b.Bytes(), r); err != nil {
 		return err
+	}
+	if s.arrived != nil {
+		if err := s.arrived(); err != nil {
+			return err
+		}
 	}
 	s.received = append(s.received, r)
 	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: header(r.GetHeader())})
@@ -119,7 +134,7 @@ func (r *runner) Run(_ context.Context, job taskrunner.Job) (taskrunner.Result, 
 	if r.metric != "" {
 		metric = r.metric
 	}
-	result := taskrunner.Result{Metrics: []taskrunner.Metric{{Name: metric, Value: 0.5}}, DataSize: 7}
+	result := taskrunner.Result{Metrics: []taskrunner.Metric{{Name: metric, Value: 0.1}}, DataSize: 7}
 	if job.Task.Name != "train" {
 		return result, nil
 	}
@@ -162,6 +177,9 @@ type site struct {
 	dir    string
 	plan   *schema.Resolved
 	runner *runner
+
+	ctx      context.Context // nil: the test's
+	interval time.Duration   // 0: a millisecond
 }
 
 func newSite(t *testing.T) *site {
@@ -199,9 +217,13 @@ func (s *site) run(agg *script) (Report, error) {
 			s.t.Error(err)
 		}
 	}()
-	return Run(s.t.Context(), Options{
+	work := s.ctx
+	if work == nil {
+		work = s.t.Context()
+	}
+	return Run(work, Options{
 		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
-		Scratch: s.t.TempDir(), Ledger: ledger, PollInterval: time.Millisecond,
+		Scratch: s.t.TempDir(), Ledger: ledger, PollInterval: cmp.Or(s.interval, time.Millisecond),
 		Client: transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: config, Sender: "hospital-a",
 			FederationID: plan.FederationID, AggregatorID: plan.AggregatorID, NewConnectionPerRequest: true,
@@ -289,6 +311,9 @@ func TestEverythingThatLeavesIsRecorded(t *testing.T) {
 	if !strings.Contains(string(b), `"kind":"tensor","name":"w","shape":[2],"bytes":8`) {
 		t.Errorf("the ledger does not have the tensor: %s", b)
 	}
+	if !strings.Contains(string(b), `"value":0.10000000149011612`) {
+		t.Errorf("the ledger does not have the metric as the float32 that left: %s", b)
+	}
 }
 
 func TestATaskThatThePlanDoesNotHaveIsRefused(t *testing.T) {
@@ -299,6 +324,116 @@ func TestATaskThatThePlanDoesNotHaveIsRefused(t *testing.T) {
 	}
 	if len(s.runner.ran) > 0 || len(agg.received) > 0 {
 		t.Errorf("ran %q and sent %d results, want nothing", s.runner.ran, len(agg.received))
+	}
+}
+
+func TestWhatLeavesIsRecordedFirst(t *testing.T) {
+	s := newSite(t)
+	agg := &script{answers: []*openflpb.GetTasksResponse{work("train")}}
+	agg.arrived = func() error {
+		b, err := os.ReadFile(filepath.Join(s.dir, "egress.jsonl"))
+		if got := bytes.Count(b, []byte("\n")); err != nil || got != 2 {
+			t.Errorf("when the result arrives the ledger has %d lines, %v; want 2: a metric and a tensor", got, err)
+		}
+		return nil
+	}
+	if _, err := s.run(agg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARefusedResultEndsIt(t *testing.T) {
+	agg := &script{answers: []*openflpb.GetTasksResponse{work("train"), work("train")}}
+	agg.arrived = func() error { return status.Error(codes.InvalidArgument, "result of task \"train\" refused: why") }
+	if _, err := newSite(t).run(agg); !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "refused: why") {
+		t.Errorf("error %v, want one with the aggregator's reason", err)
+	}
+}
+
+func TestResultsOfEarlierRoundsAreRemoved(t *testing.T) {
+	s := newSite(t)
+	if _, err := s.run(&script{answers: []*openflpb.GetTasksResponse{work("train"), inRound(1, work("train"))}}); err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]int{"000000/*": 0, "000001/*": 2} {
+		if got, err := filepath.Glob(filepath.Join(s.dir, "journal/rounds", pattern)); err != nil || len(got) != want {
+			t.Errorf("rounds/%s: %q, %v; want %d files", pattern, got, err, want)
+		}
+	}
+}
+
+func inRound(round int32, r *openflpb.GetTasksResponse) *openflpb.GetTasksResponse {
+	r.RoundNumber = round
+	return r
+}
+
+// TestTheAggregatorKeepsToThePlan: what it asks for beyond the approved rounds
+// would be more questions to the data than anybody approved.
+func TestTheAggregatorKeepsToThePlan(t *testing.T) {
+	tests := map[string]struct {
+		answer *openflpb.GetTasksResponse
+		want   string
+	}{
+		"a round after the last": {inRound(2, work("train")), "in round 2, the approved plan has rounds 0 to 1"},
+		"a negative round":       {inRound(-1, work("train")), "in round -1"},
+		"an early end":           {inRound(1, &openflpb.GetTasksResponse{Quit: true}), "ends the federation in round 1 of 2"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			if _, err := s.run(&script{answers: []*openflpb.GetTasksResponse{tt.answer}}); !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one that says %q", err, tt.want)
+			}
+			if len(s.runner.ran) > 0 {
+				t.Errorf("ran %q, want nothing", s.runner.ran)
+			}
+		})
+	}
+}
+
+// TestAnAggregatorThatLostItsStateIsFollowed back to the first round, although
+// it has just asked for work on a model that it does not have any more.
+func TestAnAggregatorThatLostItsStateIsFollowed(t *testing.T) {
+	s := newSite(t)
+	agg := &script{
+		answers: []*openflpb.GetTasksResponse{inRound(0, work("train")), inRound(1, work("train")), inRound(0, work("train"))},
+		missing: map[int32]bool{1: true},
+	}
+	if _, err := s.run(agg); err != nil {
+		t.Fatal(err)
+	}
+	if len(agg.received) != 2 || agg.received[1].GetRoundNumber() != 0 {
+		t.Errorf("%d results, want two of round 0: before the loss and after", len(agg.received))
+	}
+}
+
+func TestWhatWasTakenIsNotSentAgainAtOnce(t *testing.T) {
+	s := newSite(t)
+	s.interval = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	s.ctx = ctx
+	agg := &script{answers: []*openflpb.GetTasksResponse{work("train", "train"), work("train")}}
+	if _, err := s.run(agg); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want that it still waits", err)
+	}
+	if len(agg.received) != 1 {
+		t.Errorf("%d results sent, want one", len(agg.received))
+	}
+}
+
+func TestPausesAreKeptWithinLimits(t *testing.T) {
+	for seconds, want := range map[int32]time.Duration{-5: time.Second, 0: time.Second, 10: 10 * time.Second, math.MaxInt32: 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &collaborator{}
+			began := time.Now()
+			if err := c.wait(t.Context(), seconds); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Since(began); got < want*9/10 || got > want*11/10 {
+				t.Errorf("asked to wait for %d s: waited for %v, want about %v", seconds, got, want)
+			}
+		})
 	}
 }
 

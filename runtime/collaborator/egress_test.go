@@ -56,7 +56,7 @@ func TestThePlanNarrowsWhatLeaves(t *testing.T) {
 		"a tensor outside the globs":  {schema.Egress{Tensors: []string{"bias*"}}, "egress.tensors"},
 		"no tensor at all":            {schema.Egress{Tensors: []string{}}, "egress.tensors"},
 		"a metric that is not listed": {schema.Egress{Metrics: []schema.MetricRange{{Name: "acc", Max: 1}}}, "egress.metrics"},
-		"a metric out of range":       {schema.Egress{Metrics: []schema.MetricRange{{Name: "loss", Max: 0.4}}}, "egress.metrics.loss allows 0 to 0.4"},
+		"a metric out of range":       {schema.Egress{Metrics: []schema.MetricRange{{Name: "loss", Max: 0.05}}}, "egress.metrics.loss allows 0 to 0.05"},
 		"too many bytes in a round":   {schema.Egress{BytesPerRound: 11}, "egress.bytes_per_round allows 11"},
 		"too many bytes in the run":   {schema.Egress{BytesPerRun: 11}, "egress.bytes_per_run allows 11"},
 	}
@@ -99,6 +99,7 @@ func TestTheRunsTotalSurvivesRestarts(t *testing.T) {
 	if n := len(ledgerOf(t, s)); n != 8 {
 		t.Errorf("%d lines in the ledger, want 8: what is sent again is recorded again", n)
 	}
+	s.plan.Aggregator.Rounds = 3
 	agg := &script{answers: []*openflpb.GetTasksResponse{round(2)}}
 	if _, err := s.run(agg); !errors.Is(err, egress.ErrRefused) || !strings.Contains(err.Error(), "egress.bytes_per_run allows 24") {
 		t.Errorf("error %v, want a refusal by egress.bytes_per_run", err)

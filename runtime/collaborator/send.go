@@ -71,7 +71,7 @@ func (c *collaborator) message(round int, task schema.Task, done *record, out *o
 			Name: metric.Name, Round: int32(round), Lossless: true, Report: true,
 			Tags: egress.MetricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
 		}, strings.NewReader(string(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))))
-		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: egress.KindMetric, Name: metric.Name, Shape: []int{}, Bytes: 4, Value: metric.Value})
+		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: egress.KindMetric, Name: metric.Name, Shape: []int{}, Bytes: 4, Value: float64(float32(metric.Value))})
 	}
 	for _, info := range out.infos {
 		section, err := out.file.Section(info.Name)

@@ -217,7 +217,10 @@ func (c *collaborator) fetch(ctx context.Context, round int) (path, digest strin
 func (c *collaborator) fetchTensor(ctx context.Context, round int, info tensor.Info) ([]byte, error) {
 	var named *openflpb.NamedTensor
 	err := transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) (err error) {
-		named, err = c.Client.Tensor(ctx, info.Name, int32(round), false, []string{"model"}, true)
+		named, err = c.Client.Tensor(ctx, info.Name, int32(round), info.Bytes())
+		if f, ok := errors.AsType[*transport.Failure](err); ok && f.Cause == transport.CauseInternal && f.Retry() {
+			return fmt.Errorf("%w: %v", errNoModel, err)
+		}
 		return err
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ func TestMetrics(t *testing.T) {
 		"not listed":       c.Metric("train", "age", 71),
 		"of another task":  c.Metric("validate", "loss", 1),
 		"not a number":     c.Metric("train", "loss", math.NaN()),
+		"no float32":       c.Metric("train", "loss", 1e300), // it would leave as +Inf
 		"of no known task": c.Metric("leak", "loss", 1),
 	} {
 		if !errors.Is(err, ErrRefused) {
@@ -111,11 +113,22 @@ func TestLedgerDropsATornLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, whole[:len(whole)-7], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if l, err := open(t, path); err != nil || l.Entries() != 2 {
-		t.Errorf("%v, want the 2 whole entries", err)
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	torn := slices.Concat(lines[0], lines[1], bytes.Repeat([]byte("x"), 5000))
+	for name, content := range map[string][]byte{"cut": whole[:len(whole)-7], "long": torn} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := open(t, path)
+		if err != nil || l.Entries() != 2 {
+			t.Fatalf("%s: %v, want the 2 whole entries", name, err)
+		}
+		if err := l.Append([]Entry{{Name: "d"}}); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := open(t, path); err != nil || l.Entries() != 3 {
+			t.Errorf("%s: %v, want 3 entries: nothing of the torn line is left", name, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"fx/schema"
@@ -69,10 +70,21 @@ func OpenLedger(path string, now func() time.Time) (*Ledger, error) {
 	if err == nil {
 		_, err = f.Seek(whole, io.SeekStart)
 	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path)) // or a power cut takes a new file with all its lines
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open the egress ledger %q: %w", path, err), f.Close())
 	}
 	return l, nil
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // verify reads all lines and returns the length of the whole ones.

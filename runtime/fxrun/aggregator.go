@@ -34,7 +34,7 @@ Examples:
    fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json`,
 		Flags: append(participantFlags(), stateFlag(), logFlag(),
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
-			&cli.DurationFlag{Name: "linger", Value: 5 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
+			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			if _, err := ui.Args(c); err != nil {
@@ -63,7 +63,9 @@ func (r *aggregatorResult) Text(w io.Writer) error {
 		rows = append(rows, []string{"best", fmt.Sprintf("%.4f with the model of round %d", r.Best.Score, r.Best.Round)})
 	}
 	for _, name := range []string{"best", "last", "final"} {
-		rows = append(rows, []string{name + " model", r.Models[name]})
+		if file, ok := r.Models[name]; ok {
+			rows = append(rows, []string{name + " model", file})
+		}
 	}
 	rows = append(rows,
 		[]string{"final sha256", r.FinalSHA256},
@@ -83,10 +85,12 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	}
 	defer func() { _ = p.Close() }() // read only
 	network := p.Plan.Network
-	tlsConfig, trusted, err := trust.ServerTLS(trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host})
+	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host}
+	tlsConfig, trusted, err := trust.ServerTLS(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
 	}
+	warnOfOpenKey(log, config)
 	dir := p.stateDir(c, "aggregator")
 	j, store, err := p.journal(dir, p.Plan.AggregatorID)
 	if err != nil {

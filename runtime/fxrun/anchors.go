@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type anchors struct {
 	mu      sync.Mutex
 	current *trust.Anchors
 	stamp   [2]stamp
+	revoked bool // there was a revocation list
 }
 
 // stamp tells one content of a file from the next; files here are replaced,
@@ -37,16 +39,24 @@ func newAnchors(certDir string, current *trust.Anchors, log *slog.Logger) *ancho
 		log: log, current: current,
 	}
 	a.stamp = a.stamps()
+	a.revoked = a.stamp[1] != stamp{}
 	return a
 }
 
 // verify is the verdict on one peer for one request. Files that have become
-// unreadable are reported, and the last good ones stay in force.
+// unreadable, and a revocation list that has gone, are reported, and the last
+// good ones stay in force.
 func (a *anchors) verify(chain []*x509.Certificate, at time.Time) (identity.Identity, error) {
 	a.mu.Lock()
 	if now := a.stamps(); now != a.stamp {
 		a.stamp = now
-		if fresh, err := trust.Load(a.chain, a.crl); err != nil {
+		fresh, err := trust.Load(a.chain, a.crl)
+		gone := now[1] == stamp{}
+		if err == nil && gone && a.revoked {
+			err = fmt.Errorf("%q has gone", a.crl)
+		}
+		a.revoked = a.revoked || !gone
+		if err != nil {
 			a.log.Error("cannot reload the trust anchors; the previous ones stay in force", "error", err.Error())
 		} else {
 			a.current = fresh

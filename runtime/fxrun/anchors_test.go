@@ -97,4 +97,12 @@ func TestRevocationTakesEffectWithoutARestart(t *testing.T) {
 	if _, ok := errors.AsType[*trust.RevokedError](err); !ok {
 		t.Errorf("with an unreadable list: %v, want that the last good one stays in force", err)
 	}
+
+	if err := os.Remove(filepath.Join(dir, identity.CRLFile)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.verify([]*x509.Certificate{leaf}, time.Now())
+	if _, ok := errors.AsType[*trust.RevokedError](err); !ok {
+		t.Errorf("without the list: %v, want that the last good one stays in force", err)
+	}
 }

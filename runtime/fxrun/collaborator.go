@@ -69,6 +69,10 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 		return nil, ui.Usagef("--poll-interval is %v; it must not be negative", c.Duration("poll-interval"))
 	}
 	name := c.String("name")
+	data, err := dataPath(c)
+	if err != nil {
+		return nil, err
+	}
 	p, err := open(ctx, c, "")
 	if err != nil {
 		return nil, err
@@ -99,7 +103,7 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 		return nil, err
 	}
 	runner, err := taskrunner.New(taskrunner.Options{
-		Workspace: p.verified.Workspace(), DataPath: c.String("data"),
+		Workspace: p.verified.Workspace(), DataPath: data,
 		TaskRunner: p.Plan.TaskRunner, DataLoader: p.Plan.DataLoader, Tasks: p.Plan.Tasks, Scratch: scratch, Log: log,
 	})
 	if err != nil {

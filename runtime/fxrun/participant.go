@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	"fx/cli/ui"
 	"fx/runtime/journal"
 	"fx/runtime/transport"
+	"fx/schema"
 )
 
 // participantFlags are what every command needs to know which bundle it may run.
@@ -36,6 +39,19 @@ func nameFlag() cli.Flag {
 
 func dataFlag() cli.Flag {
 	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "this site's data is at `PATH`"}
+}
+
+// dataPath is the site's data, which must be there: a missing disk is better
+// noticed now than when the first task fails.
+func dataPath(c *cli.Context) (string, error) {
+	path := c.String("data")
+	if path == "" {
+		return "", nil // a plan may need none
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("cannot use this site's data: %v", err)
+	}
+	return path, nil
 }
 
 func stateFlag() cli.Flag {
@@ -57,6 +73,10 @@ func open(ctx context.Context, c *cli.Context, host string) (*participant, error
 	}
 	path, certDir := c.String("bundle"), c.String("cert-dir")
 	anchors, err := trust.Load(filepath.Join(certDir, identity.SigningChainFile), filepath.Join(certDir, identity.CRLFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ui.Hint(ui.Code(ui.Untrusted, fmt.Errorf("cannot verify bundle %q without the federation's signing chain: %w", path, err)),
+			"fxctl cert import ANSWER puts it in place; --cert-dir names another folder")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify bundle %q: %w", path, err)
 	}
@@ -91,10 +111,19 @@ func verify(ctx context.Context, b *bundle.Bundle, anchors *trust.Anchors, polic
 	if err != nil {
 		return nil, err
 	}
-	if !f.Plan.Network.TLS || !f.Plan.Network.RequireClientAuth {
-		return nil, unusable("the plan switches off TLS or client authentication (network.settings: use_tls, require_client_auth), without which nobody knows who is talking")
+	if err := authenticates(f.Plan.Network); err != nil {
+		return nil, err
 	}
 	return &participant{Federation: f, verified: v}, nil
+}
+
+// authenticates refuses a plan under which a peer would not have to prove who
+// it is. fxctl does not pack such a plan, but somebody else might.
+func authenticates(n schema.NetworkSettings) error {
+	if !n.TLS || !n.RequireClientAuth {
+		return unusable("the plan switches off TLS or client authentication (network.settings: use_tls, require_client_auth), without which nobody knows who is talking")
+	}
+	return nil
 }
 
 // Close closes the bundle.
@@ -142,11 +171,20 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 	if err != nil {
 		return nil, err
 	}
+	warnOfOpenKey(log, config)
 	return transport.NewClient(transport.ClientOptions{
 		Host: network.Host, Port: network.Port, TLS: tlsConfig,
 		Sender: name, FederationID: p.Plan.FederationID, AggregatorID: p.Plan.AggregatorID,
 		NewConnectionPerRequest: network.NewConnectionPerRequest, Own: own, Log: log,
 	}), nil
+}
+
+// warnOfOpenKey says so if other users of this machine have access to the key.
+func warnOfOpenKey(log *slog.Logger, config trust.Config) {
+	_, key, _ := identity.Files(config.CertDir, config.Role, config.Name)
+	if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users of this machine have access to the private key", "file", key, "mode", info.Mode().Perm().String(), "hint", "chmod 600 "+key)
+	}
 }
 
 func ownCertificate(config trust.Config) (*x509.Certificate, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/cli/ui"
+	"fx/runtime/aggregator"
 	"fx/runtime/collaborator"
 	"fx/runtime/journal"
 	"fx/runtime/taskrunner"
@@ -85,16 +86,16 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	first, err := tensor.Round(p.Model.Tensors)
+	first, err := aggregator.FirstRound(p.Federation)
 	if err != nil {
 		return nil, err
 	}
 	last := p.Plan.Aggregator.Rounds
 	if n := c.Int("rounds"); n > 0 {
-		last = min(last, int(first)+n)
+		last = min(last, first+n)
 	}
-	result = &rehearseResult{Collaborator: r.name, Rounds: last - int(first), Metrics: []journal.MetricEntry{}}
-	for round := int(first); round < last; round++ {
+	result = &rehearseResult{Collaborator: r.name, Rounds: last - first, Metrics: []journal.MetricEntry{}}
+	for round := first; round < last; round++ {
 		if result.Metrics, err = r.round(ctx, round, p.Plan.Tasks); err != nil {
 			return nil, err
 		}
@@ -119,13 +120,17 @@ type rehearsal struct {
 
 // rehearsal starts from the bundle's initial model.
 func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (*rehearsal, error) {
+	data, err := dataPath(c)
+	if err != nil {
+		return nil, err
+	}
 	scratch, err := os.MkdirTemp("", "fxrun-*")
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a scratch folder: %v", err)
 	}
 	r := &rehearsal{name: name, scratch: scratch, log: log}
 	r.runner, err = taskrunner.New(taskrunner.Options{
-		Workspace: p.verified.Workspace(), DataPath: c.String("data"),
+		Workspace: p.verified.Workspace(), DataPath: data,
 		TaskRunner: p.Plan.TaskRunner, DataLoader: p.Plan.DataLoader, Tasks: p.Plan.Tasks, Scratch: scratch, Log: log,
 	})
 	if err == nil && len(p.Model.Tensors) > 0 {

@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 //	certify ROLE NAME [DAYS]       request, sign and import a certificate; with DAYS,
 //	                               signed that long ago for one day
 //	federation TEMPLATE NAME…      certificates for everybody and an approved bundle fed.fxb
-//	serve LOG ARGS…                fxrun ARGS in the background until `stop`
-//	stop [CODE]                    interrupt what `serve` started, and require its exit code
+//	serve LOG ARGS…                fxrun ARGS in the background until `interrupt`
+//	interrupt [CODE]               stop what `serve` started, and require its exit code
 //	await FILE TEXT                until the file has the text
 //	truncated FILE NEW             NEW is FILE without its last byte
 func TestScripts(t *testing.T) {
@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "ca": createCA, "certify": certify, "federation": federation,
-			"serve": serveAggregator, "stop": stop, "await": await, "truncated": truncated,
+			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated,
 		},
 	})
 }

@@ -221,6 +221,9 @@ func (j *Journal) WriteModel(round int, write func(io.Writer) error) (string, er
 	return j.create(modelName(round), write)
 }
 
+// ModelSHA256 returns the SHA-256 of the model at the start of a round, in hex.
+func (j *Journal) ModelSHA256(round int) (string, error) { return j.digest(modelName(round)) }
+
 // Accept commits a checked result; ErrExists if this collaborator already has
 // one for the task.
 func (j *Journal) Accept(d Draft, round int, task, collaborator string) error {

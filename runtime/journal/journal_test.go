@@ -225,6 +225,27 @@ func TestScanResultsRefusesEveryTruncation(t *testing.T) {
 	}
 }
 
+// TestAResultThatIsAllNamesIsRefused: values stay in the file, but what describes
+// them is held in memory and must not grow without end.
+func TestAResultThatIsAllNamesIsRefused(t *testing.T) {
+	tag := strings.Repeat("x", 4<<10)
+	chatty := &openflpb.NamedTensor{Name: "w"}
+	for range 256 {
+		chatty.Tags = append(chatty.Tags, tag)
+	}
+	r := &openflpb.TaskResults{}
+	for range 33 { // of a MiB each
+		r.Tensors = append(r.Tensors, chatty)
+	}
+	b, err := proto.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ScanResults(bytes.NewReader(b), int64(len(b))); !errors.Is(err, schema.ErrInvalid) || !strings.Contains(err.Error(), "names, tags and shapes") {
+		t.Errorf("error %v, want one about names, tags and shapes", err)
+	}
+}
+
 func FuzzScanResults(f *testing.F) {
 	f.Add(message(f))
 	f.Fuzz(func(t *testing.T, b []byte) {

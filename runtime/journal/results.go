@@ -19,6 +19,7 @@ const (
 	maxHeader  = 64 << 10
 	maxName    = 1 << 10
 	maxTensors = 1 << 17
+	maxIndex   = 32 << 20 // bytes of all tensors without their values: what is held in memory
 )
 
 // Results is one serialized TaskResults message, indexed: everything but the
@@ -29,6 +30,8 @@ type Results struct {
 	Task     string
 	DataSize int32
 	Tensors  []tensor.Named
+
+	index int64 // bytes of Tensors on the wire, without values
 }
 
 // ScanResults indexes the TaskResults message that r holds. It reads no tensor
@@ -90,6 +93,9 @@ func (out *Results) field(s *scanner) error {
 		named, err := tensor.ScanNamed(s.r, off, int64(n))
 		if err != nil {
 			return err
+		}
+		if out.index += int64(n) - named.DataSize; out.index > maxIndex {
+			return fmt.Errorf("more than %d bytes of tensors' names, tags and shapes", maxIndex)
 		}
 		out.Tensors = append(out.Tensors, named)
 		return nil

@@ -126,11 +126,7 @@ func (b *builtin) Run(ctx context.Context, job Job) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := f.run(b, ctx, job)
-	if err != nil {
-		return Result{}, fmt.Errorf("cannot do task %q of round %d: %w", job.Task.Name, job.Round, err)
-	}
-	return result, nil
+	return f.run(b, ctx, job)
 }
 
 // Close implements Runner.

@@ -57,7 +57,7 @@ func (l *csvLoader) load(ctx context.Context, name string, into **samples) (*sam
 		return *into, nil
 	}
 	if l.dir == "" {
-		return nil, fmt.Errorf("cannot read data: no data folder was given")
+		return nil, fmt.Errorf("cannot read data: no data folder was given; name it with --data")
 	}
 	path := filepath.Join(l.dir, name)
 	f, err := os.Open(path)

@@ -58,6 +58,8 @@ func checkName(name string) error {
 		return invalidf("a tensor's name has %d bytes; at most %d are allowed", len(name), MaxName)
 	case !utf8.ValidString(name):
 		return invalidf("tensor name %q is not UTF-8", name)
+	case name == metadataKey:
+		return invalidf("a tensor may not be named %q", metadataKey)
 	}
 	return nil
 }

@@ -64,9 +64,6 @@ func safetensorsHeader(metadata map[string]string, sorted []Source) ([]byte, err
 		if err := t.check(); err != nil {
 			return nil, err
 		}
-		if t.Name == metadataKey {
-			return nil, invalidf("a tensor may not be named %q", metadataKey)
-		}
 		if i > 0 && sorted[i-1].Name == t.Name {
 			return nil, invalidf("two tensors are named %q", t.Name)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -33,20 +34,20 @@ func (c *Client) Tasks(ctx context.Context) (*openflpb.GetTasksResponse, error) 
 	return reply, nil
 }
 
-// Tensor fetches one tensor of the global model. The aggregator compares tags
-// as a list, so they must be sorted; it may hold the answer back for about a
-// minute while the tensor does not exist yet.
-func (c *Client) Tensor(ctx context.Context, name string, round int32, report bool, tags []string, requireLossless bool) (*openflpb.NamedTensor, error) {
+// Tensor fetches one lossless tensor of a round's global model, of size bytes
+// at most. The aggregator may hold the answer back for about a minute while the
+// model does not exist yet.
+func (c *Client) Tensor(ctx context.Context, name string, round int32, size int64) (*openflpb.NamedTensor, error) {
+	limit := grpc.MaxCallRecvMsgSize(int(min(size, maxMessage) + maxAnswer))
 	var tensor *openflpb.NamedTensor
 	err := c.request(ctx, func(ctx context.Context, a openflpb.AggregatorClient) (*openflpb.MessageHeader, error) {
 		r, err := a.GetAggregatedTensor(ctx, &openflpb.GetAggregatedTensorRequest{
 			Header:          c.header,
 			TensorName:      name,
 			RoundNumber:     round,
-			Report:          report,
-			Tags:            tags,
-			RequireLossless: requireLossless,
-		})
+			Tags:            []string{"model"},
+			RequireLossless: true,
+		}, limit)
 		tensor = r.GetTensor()
 		return r.GetHeader(), err
 	})

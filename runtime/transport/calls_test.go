@@ -47,7 +47,7 @@ func TestEveryRequestHasItsOwnConnection(t *testing.T) {
 			if tasks.GetRoundNumber() != 3 || len(tasks.GetTasks()) != 1 || tasks.GetTasks()[0].GetName() != "train" {
 				t.Errorf("tasks %v", tasks)
 			}
-			tensor, err := c.Tensor(ctx, "w", 3, false, []string{"model"}, true)
+			tensor, err := c.Tensor(ctx, "w", 3, 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,6 +278,25 @@ func TestCallerGivesUp(t *testing.T) {
 	}
 }
 
+// TestADeadlineIsATimeout whether it passes before or after the connection is
+// made: who set it wants to know the cause.
+func TestADeadlineIsATimeout(t *testing.T) {
+	p := newPKI(t, fedName)
+	svc := newService("one")
+	svc.tasks = func(handler context.Context) error {
+		<-handler.Done()
+		return handler.Err()
+	}
+	srv := serve(t, p, svc, serverSetup{})
+	c := dial(t, p, srv.port, clientSetup{})
+	for _, d := range []time.Duration{0, 300 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(context.Background(), d)
+		_, err := c.Tasks(ctx)
+		cancel()
+		wantCause(t, err, transport.CauseTimeout)
+	}
+}
+
 // liar answers with headers of its own choice.
 type liar struct {
 	openflpb.UnimplementedAggregatorServer
@@ -320,6 +339,36 @@ func TestAnswersFromElsewhereAreRefused(t *testing.T) {
 				t.Errorf("%v does not name %s", err, tt.field)
 			}
 		})
+	}
+}
+
+// chatterbox answers with more than anybody asked for.
+type chatterbox struct{ *service }
+
+func (c chatterbox) GetTasks(_ context.Context, r *openflpb.GetTasksRequest) (*openflpb.GetTasksResponse, error) {
+	return &openflpb.GetTasksResponse{Header: c.fed.ReplyHeader(r.GetHeader()), Tasks: make([]*openflpb.Task, 1<<20)}, nil
+}
+
+func (c chatterbox) GetAggregatedTensor(_ context.Context, r *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
+	return &openflpb.GetAggregatedTensorResponse{
+		Header: c.fed.ReplyHeader(r.GetHeader()), Tensor: &openflpb.NamedTensor{DataBytes: make([]byte, 3<<20)},
+	}, nil
+}
+
+func TestAnswersLargerThanNeededAreRefused(t *testing.T) {
+	p := newPKI(t, fedName)
+	srv := serve(t, p, chatterbox{newService("one")}, serverSetup{})
+	c := dial(t, p, srv.port, clientSetup{})
+	_, tasks := c.Tasks(context.Background())
+	_, tensor := c.Tensor(context.Background(), "w", 0, 1<<20)
+	for _, err := range []error{tasks, tensor} {
+		f, ok := errors.AsType[*transport.Failure](err)
+		if !ok || f.Retry() || !strings.Contains(f.Detail, "larger than max") {
+			t.Errorf("got %v, want a final failure about the size", err)
+		}
+	}
+	if _, err := c.Tensor(context.Background(), "w", 0, 3<<20); err != nil {
+		t.Errorf("a tensor of the size that was asked for: %v", err)
 	}
 }
 

@@ -182,7 +182,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		grpc.WithMaxHeaderListSize(maxMetadata),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(false),
-			grpc.MaxCallRecvMsgSize(maxMessage),
+			grpc.MaxCallRecvMsgSize(maxAnswer),
 			grpc.MaxCallSendMsgSize(maxMessage),
 		),
 	)
@@ -214,7 +214,7 @@ func (c *Client) request(ctx context.Context, call func(context.Context, openflp
 // explain says why a request on an established connection failed.
 func (c *Client) explain(ctx context.Context, s *session, err error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return c.connector.gaveUp(ctx)
 	}
 	if !hasStatus(err) {
 		return err

@@ -83,10 +83,19 @@ var errNotHTTP2 = errors.New("no HTTP/2 on this port")
 // caller gave up.
 func (c *connector) explain(ctx context.Context, err error, secure *tls.Conn) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return c.gaveUp(ctx)
 	}
 	cause, detail := c.diagnose(err, secure)
 	return newFailure(cause, c.addr, detail, err)
+}
+
+// gaveUp is the error of a request whose context has ended. A caller's deadline
+// is a time-out like any other, with its cause and hint.
+func (c *connector) gaveUp(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return newFailure(CauseTimeout, c.addr, "no answer in time", ctx.Err())
+	}
+	return ctx.Err()
 }
 
 func (c *connector) diagnose(err error, secure *tls.Conn) (Cause, string) {

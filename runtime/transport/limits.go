@@ -6,6 +6,7 @@ import "time"
 // server takes: an upload comes in chunks, and every other request is small.
 const (
 	maxMessage  = 1 << 30  // bytes of one gRPC message
+	maxAnswer   = 1 << 20  // bytes of an answer to a client, beyond the tensor that it asked for
 	maxRequest  = 8 << 20  // bytes of one gRPC message to a server
 	maxMetadata = 32 << 20 // bytes of one request's headers
 	chunkSize   = 2 << 20  // bytes of an upload per message

@@ -13,6 +13,7 @@ import (
 
 // Roster is the list of collaborators that a plan is checked against.
 type Roster struct {
+	File  string         // where it is from; may be empty
 	Names []*schema.Node // as schema.ReadCols returns them
 }
 

@@ -13,8 +13,6 @@ import (
 	"fx/schema"
 )
 
-const schemaURL = "urn:fx:plan"
-
 // The schema is valid against its meta-schema, and its defaults and examples are
 // valid against the places where they stand.
 func TestSchemaExamples(t *testing.T) {

@@ -24,6 +24,9 @@ func semantics(p *schema.Plan, roster *Roster) schema.Findings {
 	if len(roster.Names) == 0 {
 		f := p.Config().Finding("empty-roster", "", "the list of collaborators is empty: nobody can take part")
 		f.Severity = schema.SeverityWarning
+		if roster.File != "" {
+			f.File, f.Line, f.Column = roster.File, 0, 0
+		}
 		out = append(out, f)
 	}
 	return out

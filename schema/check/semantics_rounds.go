@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"fx/schema"
@@ -40,7 +39,6 @@ func rounds(p *schema.Plan, roster *Roster) schema.Findings {
 	var out schema.Findings
 	out = append(out, deltas(p)...)
 	out = append(out, closing(p, roster)...)
-	out = append(out, samePaths(p)...)
 	return append(out, network(p)...)
 }
 
@@ -91,27 +89,6 @@ func closing(p *schema.Plan, roster *Roster) schema.Findings {
 		f := n.Finding("never-closes", "straggler_handling_policy.settings.minimum_reporting", "more collaborators must report than take part: no round ever closes")
 		f.Found, f.Allowed = n.Describe(), fmt.Sprintf("at most %d, the number of collaborators", len(roster.Names))
 		out = append(out, f)
-	}
-	return out
-}
-
-// samePaths refuses models that overwrite each other.
-func samePaths(p *schema.Plan) schema.Findings {
-	var out schema.Findings
-	taken := map[string]string{}
-	for _, key := range []string{"init_state_path", "best_state_path", "last_state_path"} {
-		n := p.Config().At("aggregator", "settings", key)
-		if n == nil || n.Kind != schema.KindString || n.Text == "" {
-			continue
-		}
-		name := path.Clean(n.Text)
-		if other := taken[name]; other != "" {
-			f := n.Finding("same-path", "aggregator.settings."+key, "the model would overwrite that of "+other)
-			f.Found, f.Hint = n.Describe(), "write another path"
-			out = append(out, f)
-			continue
-		}
-		taken[name] = key
 	}
 	return out
 }

@@ -46,7 +46,7 @@ func TestRounds(t *testing.T) {
 		{"selected group", []string{group, "    - {name: only, percentage: 0, tasks: [aggregated_model_validation]}\n" + group, "    task_groups:", "    selected_task_group: only\n    task_groups:"}, "[one, two, three]", "warning unused-task tasks.train: no group runs this task"},
 		{"selected group that is none", []string{"    task_groups:", "    selected_task_group: lerning\n    task_groups:"}, "", `error unknown-group assigner.settings.selected_task_group: did you mean "learning"`},
 		{"tag word in a group", []string{"RandomGroupedAssigner", "StaticGroupedAssigner", "percentage: 1.0", "collaborators: [trained]"}, "", "error name assigner.settings.task_groups[0].collaborators[0]: reserves for tensor tags"},
-		{"one file for two models", []string{"save/best.pbuf", "save/../save/init.pbuf"}, "", "error same-path aggregator.settings.best_state_path: overwrite that of init_state_path"},
+		{"one file for two models", []string{"save/best.pbuf", "save/../save/init.pbuf"}, "", "error duplicate-value aggregator.settings.best_state_path: this is also the path of init_state_path"},
 		{"database outside", []string{"db_store_rounds: 2", "db_store_rounds: 2\n    persistent_db_path: ../t.db"}, "", "error path-outside aggregator.settings.persistent_db_path: leaves the workspace"},
 		{"address", []string{"agg.example.org", "auto"}, "", "warning auto-address network.settings.agg_addr: takes its own name"},
 		{"port for root", []string{"client_reconnect_interval: 5", "agg_port: 443"}, "", "warning privileged-port network.settings.agg_port: only root"},
@@ -110,7 +110,7 @@ func TestPythonHidesNothing(t *testing.T) {
 	fs := Plan("plan.yaml", []byte(text), &Roster{Names: cols})
 	for _, want := range []string{
 		"runner-unavailable task_runner.template", "runner-unavailable data_loader.template", "runner-unavailable tasks.train.aggregation_type.template",
-		"unknown-key tasks.train.aggregation_type.setings", "type aggregator.settings.rounds_to_train", "same-path aggregator.settings.best_state_path",
+		"unknown-key tasks.train.aggregation_type.setings", "type aggregator.settings.rounds_to_train", "duplicate-value aggregator.settings.best_state_path",
 		"percentages assigner.settings.task_groups", "value tasks.locally_tuned_model_validation.kwargs.apply", "value collaborator.settings.opt_treatment",
 		"name collaborators[0]",
 	} {
