@@ -146,6 +146,9 @@ func checkWorkspace(tree fs.FS, dir string) (model string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot bundle a workspace whose plan is invalid:\n%w", err)
 	}
+	if err := modelFindings(plan, dir).Err(); err != nil {
+		return "", fmt.Errorf("cannot bundle a workspace whose plan does not fit its model:\n%w", err)
+	}
 	resolved, err := plan.Resolve(schema.ResolveOptions{})
 	if err != nil {
 		return "", fmt.Errorf("cannot bundle a workspace whose plan is not complete:\n%w", err)

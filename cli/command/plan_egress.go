@@ -131,6 +131,19 @@ func workspaceOf(arg string, f *planFile) string {
 	return ""
 }
 
+// modelFindings says what a plan's section egress gets wrong about the initial
+// model of its workspace. A model that cannot be read is found elsewhere.
+func modelFindings(p *schema.Plan, dir string) schema.Findings {
+	inOrder := dir != "" && p.Findings().Err() == nil
+	if !inOrder {
+		return nil
+	}
+	if infos, round, err := describeModel(filepath.Join(dir, filepath.FromSlash(p.Draft().Aggregator.InitStatePath))); err == nil {
+		return check.Egress(p, infos, round)
+	}
+	return nil
+}
+
 // describeModel reads what a model file holds, and of which round it is.
 func describeModel(path string) ([]tensor.Info, int, error) {
 	m, err := openModel(path)

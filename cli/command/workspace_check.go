@@ -90,6 +90,9 @@ func checkFolder(dir string) (_ *workspaceCheckResult, err error) {
 			roster = &check.Roster{Names: folder.Roster}
 		}
 		r.Findings = append(r.Findings, check.Plan(folder.PlanFile, folder.PlanData, roster)...)
+		if plan, err := schema.ReadPlan(folder.PlanFile, folder.PlanData); err == nil {
+			r.Findings = append(r.Findings, modelFindings(plan, dir)...)
+		}
 	}
 	r.Findings = append(r.Findings, folder.Check(bundle.CheckPath)...)
 	r.Findings.Sort()

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -41,7 +42,7 @@ func ChangeNorm(base, trained io.Reader) (float64, error) {
 	squares := 0.0
 	for {
 		from, to, err := p.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return math.Sqrt(squares), nil
 		}
 		if err != nil {

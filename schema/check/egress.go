@@ -98,14 +98,16 @@ func egressMetrics(p *schema.Plan, section *schema.Node) schema.Findings {
 // What the plan alone shows, [Plan] says.
 func Egress(p *schema.Plan, model []tensor.Info, round int) schema.Findings {
 	section := p.Config().Lookup("egress")
-	if section == nil || section.Kind != schema.KindMap || p.Findings().Err() != nil {
+	inOrder := section != nil && section.Kind == schema.KindMap && p.Findings().Err() == nil
+	if !inOrder {
 		return nil
 	}
 	forecast, err := egress.NewForecast(p.Draft(), model, round, false)
-	if err != nil {
-		return nil // a filter, which Plan reports
+	var out schema.Findings
+	if err != nil { // a filter, which Plan reports
+		return out
 	}
-	out := egressGlobs(section.Lookup("tensors"), "egress.tensors", model, false)
+	out = egressGlobs(section.Lookup("tensors"), "egress.tensors", model, false)
 	python := !strings.HasPrefix(p.Draft().TaskRunner.Template, "fx.builtin.")
 	eachFilter(p, section, func(path string, n *schema.Node, f schema.EgressFilter) {
 		out = append(out, egressGlobs(n.Lookup("tensors"), path+".tensors", model, python && f.Name == "drop")...)
