@@ -46,7 +46,7 @@ step "documentation names tests that exist"
 scripts/claims.sh
 
 step "the quickstart"
-scripts/quickstart.sh >"$out/quickstart.txt" || { cat "$out/quickstart.txt"; exit 1; }
+scripts/quickstart.sh >"$out/quickstart.txt" 2>&1 || { cat "$out/quickstart.txt"; exit 1; }
 grep 'accuracy' "$out/quickstart.txt" | tail -n 4
 scripts/quickstart.sh --template no-op >"$out/quickstart.txt" 2>&1 || { cat "$out/quickstart.txt"; exit 1; }
 echo

@@ -77,7 +77,7 @@ func TestQuestions(t *testing.T) {
 func answer(t *testing.T, args []string, code int, dialog ...string) string {
 	t.Helper()
 	ours, theirs := terminal(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "fxctl", args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
