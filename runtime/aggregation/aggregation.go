@@ -7,10 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -65,39 +63,7 @@ var algorithms = map[string]func() Algorithm{
 
 // New makes the algorithm that a task names. Errors wrap schema.ErrInvalid.
 func New(c schema.Component) (Algorithm, error) {
-	build, known := algorithms[c.Template]
-	switch {
-	case !known:
-		return nil, invalidf("%q is no aggregation type; allowed: %s%s", c.Template, allowed(), nearest(c.Template))
-	case build == nil:
-		return nil, invalidf("aggregation type %q is not supported; allowed: %s", c.Template, allowed())
-	case len(c.Settings) > 0:
-		return nil, invalidf("aggregation type %q takes no settings, found %s", c.Template, strings.Join(slices.Sorted(maps.Keys(c.Settings)), ", "))
-	}
-	return build(), nil
-}
-
-func names() []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(algorithms)) {
-		if name != "" && algorithms[name] != nil {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func allowed() string { return strings.Join(names(), ", ") }
-
-func nearest(template string) string {
-	if hint := schema.DidYouMean(template, names()); hint != "" {
-		return "; " + hint
-	}
-	return ""
-}
-
-func invalidf(format string, a ...any) error {
-	return fmt.Errorf("%w: aggregation_type: %s", schema.ErrInvalid, fmt.Sprintf(format, a...))
+	return schema.Choose(algorithms, c, "aggregation_type", "aggregation type")
 }
 
 // Weights turns data sizes into shares of one, in the same order. If all are -1

@@ -6,11 +6,7 @@
 package codec
 
 import (
-	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -69,37 +65,5 @@ var pipelines = map[string]func() Pipeline{
 
 // New makes the pipeline that a plan names. Errors wrap schema.ErrInvalid.
 func New(c schema.Component) (Pipeline, error) {
-	build, known := pipelines[c.Template]
-	switch {
-	case !known:
-		return nil, invalidf("%q is no compression pipeline; allowed: %s%s", c.Template, allowed(), nearest(c.Template))
-	case build == nil:
-		return nil, invalidf("compression pipeline %q is not supported; allowed: %s", c.Template, allowed())
-	case len(c.Settings) > 0:
-		return nil, invalidf("compression pipeline %q takes no settings, found %s", c.Template, strings.Join(slices.Sorted(maps.Keys(c.Settings)), ", "))
-	}
-	return build(), nil
-}
-
-func names() []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
-		if name != "" && pipelines[name] != nil {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func allowed() string { return strings.Join(names(), ", ") }
-
-func nearest(template string) string {
-	if hint := schema.DidYouMean(template, names()); hint != "" {
-		return "; " + hint
-	}
-	return ""
-}
-
-func invalidf(format string, a ...any) error {
-	return fmt.Errorf("%w: compression_pipeline: %s", schema.ErrInvalid, fmt.Sprintf(format, a...))
+	return schema.Choose(pipelines, c, "compression_pipeline", "compression pipeline")
 }
