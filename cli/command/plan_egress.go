@@ -134,7 +134,7 @@ func workspaceOf(arg string, f *planFile) string {
 // modelFindings says what a plan's section egress gets wrong about the initial
 // model of its workspace. A model that cannot be read is found elsewhere.
 func modelFindings(p *schema.Plan, dir string) schema.Findings {
-	inOrder := dir != "" && p.Findings().Err() == nil
+	inOrder := p.Findings().Err() == nil
 	if !inOrder {
 		return nil
 	}

@@ -74,8 +74,10 @@ func runPlanValidate(_ context.Context, o planValidateOptions) (*planValidateRes
 		return nil, err
 	}
 	found = slices.Concat(check.Plan(f.name, f.data, roster), found, data)
-	if plan, err := schema.ReadPlan(f.name, f.data); err == nil {
-		found = append(found, modelFindings(plan, workspaceOf(o.plan, f))...)
+	if dir := workspaceOf(o.plan, f); dir != "" {
+		if plan, err := schema.ReadPlan(f.name, f.data); err == nil {
+			found = append(found, modelFindings(plan, dir)...)
+		}
 	}
 	result := &planValidateResult{Findings: found, name: f.name}
 	if result.Findings == nil {

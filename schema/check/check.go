@@ -20,6 +20,7 @@ type Roster struct {
 // Plan returns every finding about a plan, sorted by position. roster may be
 // nil: then nothing that depends on who takes part is checked.
 func Plan(name string, data []byte, roster *Roster) schema.Findings {
+	go loadSchema() // compiled while the plan is read, once in a process
 	p, err := schema.ReadPlan(name, data)
 	if err != nil {
 		return asFindings(name, err)
