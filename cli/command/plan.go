@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,8 +16,14 @@ import (
 
 func planGroup() *cli.Command {
 	return &cli.Command{
-		Name:        "plan",
-		Usage:       "the plan of a federation: validate, show, compare, upgrade",
+		Name:  "plan",
+		Usage: "the plan of a federation: validate, show, compare, upgrade",
+		Before: func(*cli.Context) error {
+			// These commands end within milliseconds and read 4 MiB at most:
+			// collecting garbage as for a server takes a fifth of their time.
+			debug.SetGCPercent(400)
+			return nil
+		},
 		Subcommands: []*cli.Command{planValidate(), planShow(), planID(), planDiff(), planUpgrade(), planEgress(), planSchema()},
 	}
 }
