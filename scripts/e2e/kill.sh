@@ -31,7 +31,7 @@ federation . digits "$(free_port)" "${collaborators[@]}"
 # launch NAME STATE starts a participant, or starts it again.
 launch() {
   if [ "$1" = aggregator ]; then
-    fxrun aggregator --bundle fed.fxb --state "$2/$1" --bind 127.0.0.1 --linger 3s >"$2/$1.out" 2>>"$2/$1.log" &
+    fxrun aggregator --bundle fed.fxb --state "$2/$1" --bind 127.0.0.1 --linger 6s >"$2/$1.out" 2>>"$2/$1.log" &
   else
     fxrun collaborator --bundle fed.fxb --name "$1" --data "ward/data/$1" --state "$2/$1" --poll-interval 100ms \
       >"$2/$1.out" 2>>"$2/$1.log" &
@@ -42,12 +42,12 @@ launch() {
 # supervise STATE KILLING runs a federation to its end, starting again whatever
 # was killed. It counts kills in $killed.
 supervise() {
-  local state=$1 killing=$2 name code deadline=$((SECONDS + 60))
+  local state=$1 killing=$2 name code deadline=$((SECONDS + 180))
   mkdir -p "$state"
   for name in aggregator "${collaborators[@]}"; do launch "$name" "$state"; done
   while [ ${#pid[@]} -gt 0 ]; do
     if [ $SECONDS -gt $deadline ]; then
-      echo "kill.sh: error: not complete after 60 s: ${!pid[*]} still at work" >&2
+      echo "kill.sh: error: not complete after 180 s: ${!pid[*]} still at work" >&2
       tail -n 5 "$state"/*.log >&2
       return 1
     fi
