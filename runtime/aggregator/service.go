@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	openflpb "fx/proto"
+	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/runtime/transport"
@@ -106,7 +107,7 @@ func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetA
 	if _, err := a.federation.CheckRequest(ctx, req.GetHeader()); err != nil {
 		return nil, err
 	}
-	tags := slices.DeleteFunc(slices.Clone(req.GetTags()), func(t string) bool { return t == "compressed" || t == "lossy_compressed" })
+	tags := slices.DeleteFunc(slices.Clone(req.GetTags()), func(t string) bool { return t == codec.TagLossless || t == codec.TagLossy })
 	missing := status.Errorf(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for %q, round %d, tags %q",
 		req.GetTensorName(), req.GetRoundNumber(), req.GetTags())
 	if req.GetReport() || !slices.Equal(tags, []string{"model"}) {
@@ -167,7 +168,7 @@ func (a *Aggregator) tensor(name string, round int) (*openflpb.NamedTensor, erro
 	}
 	out := &openflpb.NamedTensor{
 		Name: name, RoundNumber: int32(round), Lossless: true,
-		Tags: []string{"compressed", "model"}, DataBytes: data,
+		Tags: append([]string{codec.TagLossless}, tensor.ModelTags()...), DataBytes: data,
 	}
 	for _, m := range tensor.ShapeMetadata(info.Shape) {
 		out.TransformerMetadata = append(out.TransformerMetadata, &openflpb.MetadataProto{IntList: m.IntList})

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	openflpb "fx/proto"
+	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/taskrunner"
 	"fx/runtime/tensor"
@@ -256,7 +257,7 @@ func checkReceived(want tensor.Info, round int, got *openflpb.NamedTensor) error
 	if err == nil && (got.GetName() != want.Name || int(got.GetRoundNumber()) != round || !slices.Equal(info.Shape, want.Shape)) {
 		err = fmt.Errorf("it is %q of round %d with shape %v", got.GetName(), got.GetRoundNumber(), info.Shape)
 	}
-	if err == nil && !slices.Contains(got.GetTags(), "compressed") {
+	if err == nil && !slices.Contains(got.GetTags(), codec.TagLossless) {
 		err = fmt.Errorf("it is not encoded losslessly (tags %q)", got.GetTags())
 	}
 	if err != nil {

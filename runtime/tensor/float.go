@@ -27,17 +27,6 @@ func Float32s(b []byte) []float32 {
 	return out
 }
 
-// DecodeFloat32s fills dst from the first 4*len(dst) little-endian bytes of b,
-// without sharing memory. It panics if b is shorter.
-func DecodeFloat32s(dst []float32, b []byte) {
-	b = b[:4*len(dst)]
-	if littleEndian && len(dst) > 0 {
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), len(b)), b)
-		return
-	}
-	decodeFloat32s(dst, b)
-}
-
 // AppendFloat32s appends the little-endian bytes of v to dst.
 func AppendFloat32s(dst []byte, v []float32) []byte {
 	if len(v) == 0 {

@@ -255,11 +255,6 @@ func TestFloat32s(t *testing.T) {
 	if got := Float32s(append(aligned, 1, 2)); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	got := make([]float32, len(want))
-	DecodeFloat32s(got, b[1:])
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
 }
 
 func TestElements(t *testing.T) {
