@@ -129,10 +129,11 @@ func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetA
 }
 
 // awaitRound returns once the model of a round exists, and at the latest after
-// tensorWait.
+// tensorWait; the look-up then says what is missing. A caller that gave up gets
+// that as the reason, a gRPC status.
 func (a *Aggregator) awaitRound(ctx context.Context, round int) error {
-	ctx, cancel := context.WithTimeout(ctx, tensorWait)
-	defer cancel()
+	wait := time.NewTimer(tensorWait)
+	defer wait.Stop()
 	for {
 		a.mu.Lock()
 		reached, turned := a.round >= round, a.turned
@@ -142,8 +143,10 @@ func (a *Aggregator) awaitRound(ctx context.Context, round int) error {
 		}
 		select {
 		case <-turned:
+		case <-wait.C:
+			return nil
 		case <-ctx.Done():
-			return nil // the look-up says what is missing
+			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }
