@@ -11,17 +11,17 @@ import (
 // section and ignores it, but hashes it like every other.
 type Egress struct {
 	Tensors       []string // globs on tensor names; nil is every tensor of the model
-	Metrics       []MetricRange
-	BytesPerRound int64 // of payload, from one site; 0 is no limit
+	TensorRanges  []Range  // by glob: every value of a tensor is within all that match its name
+	Metrics       []Range  // by name; nil is every metric that the tasks list, of any finite value
+	BytesPerRound int64    // of payload, from one site; 0 is no limit
 	BytesPerRun   int64
-	Filters       []EgressFilter // applied in this order before anything is sent
+	Filters       []EgressFilter // what is done to a result before anything is sent
 }
 
-// MetricRange is what a metric may be, both ends included. In [Egress.Metrics]
-// nil is every metric that the tasks list, of any finite value.
-type MetricRange struct {
-	Name     string
-	Min, Max float64 // -Inf and +Inf where the plan leaves an end open
+// Range is what the values of a metric or of tensors may be, both ends included.
+type Range struct {
+	Name     string  // of a metric, or a glob on tensor names
+	Min, Max float64 // -Inf and +Inf where an end is left open
 }
 
 // EgressFilter is one entry of egress.filters. Settings holds what Component's
@@ -36,7 +36,31 @@ const (
 	maxEgressNames   = 1000
 	maxEgressName    = 1000 // bytes of a glob or a metric's name
 	maxEgressFilters = 16
+	maxEgressFile    = 1 << 20 // a site's own file
 )
+
+// ReadEgress reads a site's own file, which narrows what the plan lets leave:
+// YAML with the keys of the plan's section egress. The error is Findings.
+func ReadEgress(name string, data []byte) (Egress, error) {
+	root, err := ReadYAML(name, data, maxEgressFile)
+	if err != nil {
+		return Egress{}, err
+	}
+	out := Findings{}
+	if root.Kind != KindMap {
+		f := root.finding("type", "", "a site's egress file is a map")
+		f.Found, f.Allowed = root.Describe(), "the keys of a plan's section egress, such as tensors and bytes_per_run"
+		return Egress{}, Findings{f}
+	}
+	f := newFields(root, root, "", &out)
+	e := f.egress()
+	f.done()
+	out.Sort()
+	if err := out.Err(); err != nil {
+		return Egress{}, err
+	}
+	return e, nil
+}
 
 // egress reads the section, which may be absent. Its keys stand directly below
 // it. settings is there in every merged section, and must be empty in this one.
@@ -46,27 +70,28 @@ func (d *decoder) egress() Egress {
 		return Egress{}
 	}
 	f := newFields(node, d.root.Key("egress"), "egress", d.out)
-	if s := node.Lookup("settings"); s != nil && s.Kind == KindMap && len(s.Pairs) > 0 {
-		key := s.Pairs[0].Key
-		finding := key.finding("unknown-key", Child("egress.settings", key.KeyText()), "the section egress has no settings")
-		finding.Found, finding.Hint = key.Describe(), "write the key directly below egress"
-		f.add(finding)
-	}
+	f.noSettings()
+	e := f.egress()
+	f.done()
+	return e
+}
+
+// egress reads the keys, in a plan or in a site's file.
+func (f *fields) egress() Egress {
 	e := Egress{
 		Tensors:       f.globs("tensors"),
-		Metrics:       f.ranges(),
+		TensorRanges:  f.ranges("tensor_ranges", "a map from a glob on tensor names to their min and max"),
+		Metrics:       f.ranges("metrics", "a map from the name of a metric to its min and max"),
 		BytesPerRound: f.bytes("bytes_per_round"),
 		BytesPerRun:   f.bytes("bytes_per_run"),
 		Filters:       f.filters(),
 	}
 	if e.BytesPerRound > e.BytesPerRun && e.BytesPerRun > 0 {
-		n := node.Lookup("bytes_per_run")
-		finding := n.finding("out-of-range", "egress.bytes_per_run", "a run may send less than one of its rounds")
+		n := f.node.Lookup("bytes_per_run")
+		finding := n.finding("out-of-range", Child(f.path, "bytes_per_run"), "a run may send less than one of its rounds")
 		finding.Found, finding.Allowed = n.Describe(), fmt.Sprintf("at least %d, which is bytes_per_round", e.BytesPerRound)
 		f.add(finding)
 	}
-	f.known = append(f.known, "settings")
-	f.done()
 	return e
 }
 
@@ -113,21 +138,21 @@ func (f *fields) globs(key string) []string {
 	return globs
 }
 
-// ranges reads egress.metrics; nil if there is none.
-func (f *fields) ranges() []MetricRange {
-	n := f.take("metrics")
+// ranges reads a map from names to ranges; nil if there is none.
+func (f *fields) ranges(key, allowed string) []Range {
+	n := f.take(key)
 	if n == nil {
 		return nil
 	}
 	if n.Kind != KindMap {
-		f.mistyped(n, "metrics", "a map from the name of a metric to its min and max")
+		f.mistyped(n, key, allowed)
 		return nil
 	}
-	f.tooMany(n, "metrics", len(n.Pairs), maxEgressNames)
-	ranges := []MetricRange{}
+	f.tooMany(n, key, len(n.Pairs), maxEgressNames)
+	ranges := []Range{}
 	for _, p := range n.Pairs {
-		m := MetricRange{Name: p.Key.KeyText(), Min: math.Inf(-1), Max: math.Inf(1)}
-		path := Child(Child(f.path, "metrics"), m.Name)
+		m := Range{Name: p.Key.KeyText(), Min: math.Inf(-1), Max: math.Inf(1)}
+		path := Child(Child(f.path, key), m.Name)
 		switch {
 		case p.Key.Kind != KindString:
 			f.mistypedAt(p.Key, path, "a string")

@@ -17,6 +17,7 @@ func TestEgress(t *testing.T) {
     loss: {min: -1.5}
     other: {}
     any:
+  tensor_ranges: {"*": {min: -10, max: 10}, head: {max: 1.5}}
   bytes_per_round: 1_000
   bytes_per_run: 100000000000
   filters:
@@ -27,7 +28,8 @@ func TestEgress(t *testing.T) {
 	open := math.Inf(1)
 	want := Egress{
 		Tensors:       []string{"encoder.*", "head"},
-		Metrics:       []MetricRange{{"accuracy", 0, 1}, {"loss", -1.5, open}, {"other", -open, open}, {"any", -open, open}},
+		TensorRanges:  []Range{{"*", -10, 10}, {"head", -open, 1.5}},
+		Metrics:       []Range{{"accuracy", 0, 1}, {"loss", -1.5, open}, {"other", -open, open}, {"any", -open, open}},
 		BytesPerRound: 1000, BytesPerRun: 100_000_000_000,
 		Filters: []EgressFilter{
 			{Name: "drop", Settings: map[string]any{"tensors": []any{"head"}}},
@@ -78,6 +80,8 @@ func TestEgressMistakes(t *testing.T) {
 		{"a range's key", "  metrics:\n    loss: {maximum: 1}", "unknown-key", 1, 12, "egress.metrics.loss.maximum", "allowed max, min"},
 		{"an exponent", "  metrics:\n    loss: {max: 1e3}", "type", 1, 17, "egress.metrics.loss.max", "1.0e+3"},
 		{"a range inside out", "  metrics:\n    loss: {min: 1, max: 0}", "out-of-range", 1, 11, "egress.metrics.loss", "min 1 and max 0"},
+		{"one range for all", "  tensor_ranges: {min: -1, max: 1}", "type", 0, 24, "egress.tensor_ranges.min", "min and max"},
+		{"a tensor's range inside out", "  tensor_ranges: {'*': {min: 1, max: 0}}", "out-of-range", 0, 24, "egress.tensor_ranges", "no value could leave"},
 		{"no bytes", "  bytes_per_round: 0", "out-of-range", 0, 20, "egress.bytes_per_round", "from 1"},
 		{"bytes with a unit", "  bytes_per_run: 1MiB", "type", 0, 18, "egress.bytes_per_run", "an integer, in bytes"},
 		{"a run below a round", "  bytes_per_round: 9\n  bytes_per_run: 8", "out-of-range", 1, 18, "egress.bytes_per_run", "at least 9"},
@@ -109,4 +113,39 @@ func TestEgressMistakes(t *testing.T) {
 			t.Errorf("got %v, want %s at %s %s saying %q", found, test.id, where, test.path, test.says)
 		})
 	}
+}
+
+// A site's own file has the keys of the section, and the same mistakes.
+func TestReadEgress(t *testing.T) {
+	got, err := ReadEgress("site.yaml", []byte("tensors: [w]\nbytes_per_run: 9\nfilters: [{name: clip, norm: 1}]\n"))
+	want := Egress{Tensors: []string{"w"}, BytesPerRun: 9, Filters: []EgressFilter{{Name: "clip", Settings: map[string]any{"norm": 1}}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	for text, says := range map[string]string{
+		"tensor: [w]":                        `site.yaml:1:1: tensor: there is no such key`,
+		"egress: {}":                         "site.yaml:1:1: egress: there is no such key",
+		"settings: {}":                       "site.yaml:1:1: settings: there is no such key",
+		"- tensors":                          "a site's egress file is a map",
+		"bytes_per_run: 1\ntensors: w":       "site.yaml:2:10: tensors: wrong type",
+		"bytes_per_run: 1\nbytes_per_run: 2": "site.yaml:2:1",
+		"":                                   "the document is empty",
+		strings.Repeat(" ", 2<<20):           "too large",
+	} {
+		_, err := ReadEgress("site.yaml", []byte(text))
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.30q: error %v, want one that says %q", text, err, says)
+		}
+	}
+}
+
+func FuzzReadEgress(f *testing.F) {
+	f.Add([]byte("tensors: [w]\nmetrics: {loss: {min: 0, max: .inf}}\nbytes_per_run: 9\n"))
+	f.Add([]byte("filters: [{name: clip, norm: 1}, {1: 2}]\ntensor_ranges: {'*': , x: {min: 1, max: 0}}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		e, err := ReadEgress("site.yaml", text)
+		if err != nil && (!errors.Is(err, ErrInvalid) || !reflect.DeepEqual(e, Egress{})) {
+			t.Errorf("error %v with %+v", err, e)
+		}
+	})
 }

@@ -92,7 +92,7 @@ func TestResolve(t *testing.T) {
 	}
 	want := []string{"aggregated_model_validation validate_task global", "train train_task global", "locally_tuned_model_validation validate_task local"}
 	if !slices.Equal(names, want) {
-		t.Errorf("tasks %q, want %q", names, want)
+		t.Errorf("tasks %q, want %q, the order of the group", names, want)
 	}
 	if lr := r.Tasks[1].Kwargs["lr"]; lr != 0.1 {
 		t.Errorf("lr is %T %v", lr, lr)
@@ -214,8 +214,8 @@ tasks:
 	for _, task := range p.Draft().Tasks {
 		names = append(names, task.Name)
 	}
-	if want := []string{"aggregated_model_validation", "locally_tuned_model_validation", "train", "extra"}; !slices.Equal(names, want) {
-		t.Errorf("tasks %q, want %q", names, want)
+	if want := []string{"train", "aggregated_model_validation", "locally_tuned_model_validation", "extra"}; !slices.Equal(names, want) {
+		t.Errorf("tasks %q, want %q, the order of the group", names, want)
 	}
 }
 

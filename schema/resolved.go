@@ -18,8 +18,9 @@ type Resolved struct {
 	Compression  Component
 	DataLoader   Component
 	TaskRunner   Component
-	Tasks        []Task // in plan order, defaults first
+	Tasks        []Task // in the order in which a site does them: see inGroupOrder
 	Egress       Egress // zero where the plan has no such section
+	Box          Box    // zero where the plan has no such section
 
 	config *Node // merged, with host and port filled in
 }

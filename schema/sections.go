@@ -28,7 +28,7 @@ const (
 // Sections lists the top-level keys of a plan.
 func Sections() []string { return slices.Clone(sections) }
 
-var sections = []string{"aggregator", "assigner", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "straggler_handling_policy", "task_runner", "tasks"}
+var sections = []string{"aggregator", "assigner", "box", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "straggler_handling_policy", "task_runner", "tasks"}
 
 // decodePlan type-checks a merged plan.
 func decodePlan(root *Node) (*Resolved, Findings) {
@@ -45,7 +45,9 @@ func decodePlan(root *Node) (*Resolved, Findings) {
 		TaskRunner:   d.component("task_runner", ""),
 		Tasks:        d.tasks(),
 		Egress:       d.egress(),
+		Box:          d.box(),
 	}
+	r.Tasks = inGroupOrder(r.Tasks, r.Assigner)
 	d.connector()
 	d.unknownSections()
 	return r, fs

@@ -1,5 +1,7 @@
 package schema
 
+import "slices"
+
 func (d *decoder) tasks() []Task {
 	node := d.root.Lookup("tasks")
 	if node == nil {
@@ -62,4 +64,31 @@ func (d *decoder) task(name string, p Pair, where string) Task {
 	}
 	f.done()
 	return t
+}
+
+// inGroupOrder puts tasks into the order in which a site does them, which is
+// that of the assigner's groups: plans that OpenFL has written have the section
+// tasks sorted by name, with validation of what is trained before training.
+// Tasks of no group come last, in plan order.
+func inGroupOrder(tasks []Task, assigner Component) []Task {
+	place := map[string]int{}
+	groups, _ := assigner.Settings["task_groups"].([]any)
+	for _, g := range groups {
+		group, _ := g.(map[string]any)
+		names, _ := group["tasks"].([]any)
+		for _, n := range names {
+			name, _ := n.(string)
+			if _, known := place[name]; !known {
+				place[name] = len(place)
+			}
+		}
+	}
+	at := func(t Task) int {
+		if i, ok := place[t.Name]; ok {
+			return i
+		}
+		return len(place)
+	}
+	slices.SortStableFunc(tasks, func(a, b Task) int { return at(a) - at(b) })
+	return tasks
 }

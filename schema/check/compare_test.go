@@ -157,7 +157,7 @@ func TestPeers(t *testing.T) {
 		nine, six      Peer
 		finding        string
 	}{
-		{"built in", "", "", Peer{SameID: true}, Peer{}, "is built into fx"},
+		{"built in", "", "", Peer{SameID: true}, Peer{}, "is fx's: Python has no such class"},
 		{"Python", "fx.builtin", "src.mine", Peer{SameID: true, Starts: true}, Peer{}, "plan/defaults/network.yaml is another file there"},
 	} {
 		p := Peers(merged(t, strings.ReplaceAll(text, test.old, test.new)))

@@ -10,18 +10,22 @@ import (
 	"fx/schema"
 )
 
-// Templates that this version runs without code from the workspace: the models
-// of runtime/taskrunner.
+// Templates that fxrun runs, besides Python classes: the kinds of
+// runtime/taskrunner. The built-in ones run without code from the workspace.
 var (
 	builtinRunners = []string{"fx.builtin.MLP", "fx.builtin.NoOp", "fx.builtin.SoftmaxRegression"}
 	builtinLoaders = []string{"fx.builtin.CSVDataLoader", "fx.builtin.NoData"}
+	boxedRunners   = []string{"fx.process.TaskRunner", "fx.wasm.TaskRunner"}
 )
+
+const folderLoader = "fx.data.Folder"
 
 const averaged = "remove aggregation_type: the result is then the weighted average"
 
-// unavailable is the finding about a class of the workspace or of OpenFL.
+// unavailable is the finding about a Python class where the aggregator would run
+// it.
 func unavailable(template *schema.Node, path string) schema.Finding {
-	f := template.Finding("runner-unavailable", path, "the class is Python, and this version of fxrun has no runner for Python")
+	f := template.Finding("runner-unavailable", path, "the class is Python, which runs at collaborators only, never in the aggregator")
 	f.Found = template.Describe()
 	return f
 }
@@ -85,52 +89,70 @@ func componentFinding(section *schema.Node, path, hint string, err error) schema
 }
 
 // localWork checks task runner and data loader: whether there is something that
-// can run them, and whether they go together.
+// can run them, and whether they go together. Whether a class of the workspace
+// exists is for those who have the workspace.
 func localWork(p *schema.Plan) schema.Findings {
 	var out schema.Findings
 	draft := p.Draft()
 	for _, part := range []struct {
 		section string
 		c       schema.Component
-		builtin []string
-	}{{"task_runner", draft.TaskRunner, builtinRunners}, {"data_loader", draft.DataLoader, builtinLoaders}} {
-		template := p.Config().At(part.section, "template")
-		if part.c.Template == "" || slices.Contains(part.builtin, part.c.Template) {
+		ours    []string
+	}{
+		{"task_runner", draft.TaskRunner, slices.Concat(builtinRunners, boxedRunners)},
+		{"data_loader", draft.DataLoader, append(slices.Clone(builtinLoaders), folderLoader)},
+	} {
+		python := schema.OpenFLClasses(part.section)
+		if part.c.Template == "" || slices.Contains(part.ours, part.c.Template) || isPython(part.section, part.c.Template) {
 			continue
 		}
-		path, python := part.section+".template", schema.OpenFLClasses(part.section)
-		switch {
-		case strings.HasPrefix(part.c.Template, "src."), slices.Contains(python, part.c.Template):
-			f := unavailable(template, path)
-			f.Allowed = strings.Join(part.builtin, ", ")
-			f.Hint = "name a built-in class, or run this plan with OpenFL"
-			out = append(out, f)
-		default:
-			f := template.Finding("unknown-template", path, "there is no such template")
-			f.Found, f.Allowed = template.Describe(), strings.Join(part.builtin, ", ")+", or src.… for code of the workspace"
-			f.Hint = schema.DidYouMean(part.c.Template, append(python, part.builtin...))
-			out = append(out, f)
-		}
+		template := p.Config().At(part.section, "template")
+		f := template.Finding("unknown-template", part.section+".template", "there is no such template")
+		f.Found, f.Allowed = template.Describe(), strings.Join(part.ours, ", ")+", or src.… for a Python class of the workspace"
+		f.Hint = schema.DidYouMean(part.c.Template, append(python, part.ours...))
+		out = append(out, f)
 	}
 	return append(out, pairing(p)...)
 }
 
-// pairing says which data loader a built-in task runner works with.
+// isPython says whether a template is a class of the workspace or of OpenFL.
+func isPython(section, template string) bool {
+	return strings.HasPrefix(template, "src.") || slices.Contains(schema.OpenFLClasses(section), template)
+}
+
+// pairing says which data loader a task runner works with.
 func pairing(p *schema.Plan) schema.Findings {
 	draft := p.Draft()
-	if !slices.Contains(builtinRunners, draft.TaskRunner.Template) || !slices.Contains(builtinLoaders, draft.DataLoader.Template) {
+	runner, loader := draft.TaskRunner.Template, draft.DataLoader.Template
+	var want string
+	var fits bool
+	switch {
+	case loader == "":
 		return nil
+	case runner == "fx.builtin.NoOp":
+		want, fits = "fx.builtin.NoData", loader == "fx.builtin.NoData"
+	case slices.Contains(builtinRunners, runner):
+		want, fits = "fx.builtin.CSVDataLoader", loader == "fx.builtin.CSVDataLoader"
+	case slices.Contains(boxedRunners, runner):
+		want, fits = folderLoader, loader == folderLoader
+	case isPython("task_runner", runner):
+		want, fits = "a Python class, such as src.dataloader.Loader", isPython("data_loader", loader)
+	default:
+		return nil // the runner is the matter
 	}
-	want := "fx.builtin.CSVDataLoader"
-	if draft.TaskRunner.Template == "fx.builtin.NoOp" {
-		want = "fx.builtin.NoData"
+	known := slices.Contains(builtinLoaders, loader) || loader == folderLoader || isPython("data_loader", loader)
+	if !known {
+		return nil // the loader is the matter
 	}
-	if draft.DataLoader.Template == want {
+	if fits {
 		return tooLarge(p)
 	}
 	template := p.Config().At("data_loader", "template")
-	f := template.Finding("mismatch", "data_loader.template", "the data loader does not go with the task runner "+draft.TaskRunner.Template)
-	f.Found, f.Allowed, f.Hint = template.Describe(), want, "write "+want
+	f := template.Finding("mismatch", "data_loader.template", "the data loader does not go with the task runner "+runner)
+	f.Found, f.Allowed = template.Describe(), want
+	if !isPython("task_runner", runner) {
+		f.Hint = "write " + want
+	}
 	return schema.Findings{f}
 }
 
@@ -138,6 +160,9 @@ func pairing(p *schema.Plan) schema.Findings {
 const maxModel = 1 << 26
 
 func tooLarge(p *schema.Plan) schema.Findings {
+	if !slices.Contains(builtinRunners, p.Draft().TaskRunner.Template) {
+		return nil
+	}
 	s := p.Draft().TaskRunner.Settings
 	features, _ := s["features"].(int)
 	classes, _ := s["classes"].(int)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,8 +23,13 @@ func egressRules(p *schema.Plan) schema.Findings {
 
 func egressFilters(p *schema.Plan, section *schema.Node) schema.Findings {
 	var out schema.Findings
+	var before []egress.Filter
 	eachFilter(p, section, func(path string, n *schema.Node, f schema.EgressFilter) {
-		_, err := egress.NewFilter(f)
+		filter, err := egress.NewFilter(f)
+		if err == nil {
+			filter, err = filter.After(before)
+			before = append(before, filter)
+		}
 		if err == nil || f.Name == "" {
 			return
 		}
@@ -102,17 +108,28 @@ func Egress(p *schema.Plan, model []tensor.Info, round int) schema.Findings {
 	if !inOrder {
 		return nil
 	}
-	forecast, err := egress.NewForecast(p.Draft(), model, round, false)
 	var out schema.Findings
-	if err != nil { // a filter, which Plan reports
-		return out
+	filters := section.Lookup("filters")
+	if len(egressFilters(p, section)) > 0 { // Plan reports them
+		return nil
 	}
-	out = egressGlobs(section.Lookup("tensors"), "egress.tensors", model, false)
 	python := !strings.HasPrefix(p.Draft().TaskRunner.Template, "fx.builtin.")
-	eachFilter(p, section, func(path string, n *schema.Node, f schema.EgressFilter) {
-		out = append(out, egressGlobs(n.Lookup("tensors"), path+".tensors", model, python && f.Name == "drop")...)
+	extra := python && !strings.HasPrefix(p.Draft().TaskRunner.Template, "fx.")
+	out = egressGlobs(section.Lookup("tensors"), "egress.tensors", model, extra)
+	out = append(out, egressRanges(section.Lookup("tensor_ranges"), model, extra)...)
+	eachFilter(p, section, func(path string, n *schema.Node, _ schema.EgressFilter) {
+		out = append(out, egressGlobs(n.Lookup("tensors"), path+".tensors", model, extra)...)
 	})
+	forecast, err := egress.NewForecast(p.Draft(), model, round, false)
+	if err != nil { // noise that leaves a tensor out, or a model with impossible names
+		if filters == nil {
+			filters = section
+		}
+		out = append(out, filters.Finding("component", "egress.filters", strings.TrimSuffix(err.Error(), ": "+schema.ErrInvalid.Error())))
+		return located(p, out)
+	}
 	out = append(out, egressTensors(section, forecast, python)...)
+	out = append(out, egressPrivacy(p, section, forecast.Privacy)...)
 	for _, limit := range []struct {
 		key          string
 		limit, needs int64
@@ -129,10 +146,46 @@ func Egress(p *schema.Plan, model []tensor.Info, round int) schema.Findings {
 		f.Found, f.Allowed = n.Describe(), fmt.Sprintf("at least %d", limit.needs)
 		out = append(out, f)
 	}
+	return located(p, out)
+}
+
+func located(p *schema.Plan, out schema.Findings) schema.Findings {
 	for i := range out {
 		out[i] = p.Locate(out[i])
 	}
 	out.Sort()
+	return out
+}
+
+// egressPrivacy finds a limit on epsilon that the plan's rounds exceed: a site
+// would stop before the last.
+func egressPrivacy(p *schema.Plan, section *schema.Node, cost *egress.PrivacyForecast) schema.Findings {
+	if cost == nil || cost.MaxEpsilon == 0 || cost.EpsilonRun <= cost.MaxEpsilon {
+		return nil
+	}
+	var out schema.Findings
+	eachFilter(p, section, func(path string, n *schema.Node, _ schema.EgressFilter) {
+		limit := n.Lookup("max_epsilon")
+		if limit == nil || len(out) > 0 {
+			return
+		}
+		finding := limit.Finding("out-of-range", path+".max_epsilon", fmt.Sprintf("the limit is below what all rounds of one site cost; a site would stop after %d", cost.Rounds))
+		finding.Found, finding.Allowed = limit.Describe(), fmt.Sprintf("at least %v at delta %v", math.Ceil(cost.EpsilonRun*1000)/1000, cost.Delta)
+		finding.Hint = "raise noise_multiplier or max_epsilon, or train for fewer rounds"
+		out = append(out, finding)
+	})
+	return out
+}
+
+// egressRanges finds globs of tensor_ranges without a tensor.
+func egressRanges(ranges *schema.Node, model []tensor.Info, extra bool) schema.Findings {
+	if ranges == nil || ranges.Kind != schema.KindMap {
+		return nil
+	}
+	var out schema.Findings
+	for _, pair := range ranges.Pairs {
+		out = append(out, egressGlob(pair.Key, schema.Child("egress.tensor_ranges", pair.Key.KeyText()), model, extra)...)
+	}
 	return out
 }
 
@@ -143,23 +196,28 @@ func egressGlobs(list *schema.Node, path string, model []tensor.Info, extra bool
 		return nil
 	}
 	var out schema.Findings
+	for i, n := range list.Items {
+		out = append(out, egressGlob(n, schema.Index(path, i), model, extra)...)
+	}
+	return out
+}
+
+func egressGlob(n *schema.Node, path string, model []tensor.Info, extra bool) schema.Findings {
+	glob := n.KeyText()
 	names := make([]string, len(model))
 	for i, info := range model {
 		names[i] = info.Name
 	}
-	for i, n := range list.Items {
-		glob := []string{n.Text}
-		if strings.Trim(n.Text, "*") == "" || extra && egress.IsOptimizerState(n.Text) || slices.ContainsFunc(names, func(name string) bool { return egress.Matches(glob, name) }) {
-			continue
-		}
-		f := n.Finding("unknown-tensor", schema.Index(path, i), "no tensor of the initial model has such a name")
-		f.Found, f.Allowed, f.Hint = n.Describe(), some(names), schema.DidYouMean(n.Text, first(names, 1000))
-		if len(names) == 0 {
-			f.Allowed = "none: the model has no tensors"
-		}
-		out = append(out, f)
+	if strings.Trim(glob, "*") == "" || extra && egress.IsOptimizerState(glob) ||
+		slices.ContainsFunc(names, func(name string) bool { return egress.Matches([]string{glob}, name) }) {
+		return nil
 	}
-	return out
+	f := n.Finding("unknown-tensor", path, "no tensor of the initial model has such a name")
+	f.Found, f.Allowed, f.Hint = n.Describe(), some(names), schema.DidYouMean(glob, first(names, 1000))
+	if len(names) == 0 {
+		f.Allowed = "none: the model has no tensors"
+	}
+	return schema.Findings{f}
 }
 
 // egressTensors finds tensors that training sends and egress.tensors does not

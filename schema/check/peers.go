@@ -36,7 +36,7 @@ func Peers(config *schema.Node) []Peer {
 	six := Peer{Version: "1.6", SameID: true, Starts: true, Findings: []string{}}
 	for _, section := range []string{"task_runner", "data_loader"} {
 		if t := templateText(config.Lookup(section)); strings.HasPrefix(t, "fx.") {
-			says := fmt.Sprintf("%s %s is built into fx: Python has no such class", section, t)
+			says := fmt.Sprintf("%s %s is fx's: Python has no such class", section, t)
 			nine.stops(says)
 			six.stops(says)
 		}
@@ -52,10 +52,13 @@ func Peers(config *schema.Node) []Peer {
 		six.stops("straggler_handling_policy.template: no module of that name")
 	}
 	for _, p := range config.Pairs {
-		if s := p.Key.KeyText(); s == "connector" || s == "egress" {
+		if s := p.Key.KeyText(); s == "connector" || s == "egress" || s == "box" {
 			six.Findings = append(six.Findings, "the section "+s+" is not read")
-			if s == "egress" {
+			switch s {
+			case "egress":
 				nine.Findings = append(nine.Findings, "the section egress is not read: what it narrows, a Python site does not narrow")
+			case "box":
+				nine.Findings = append(nine.Findings, "the section box is not read: a Python site runs task code without a box")
 			}
 		}
 	}

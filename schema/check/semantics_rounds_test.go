@@ -109,7 +109,7 @@ func TestPythonHidesNothing(t *testing.T) {
 	}
 	fs := Plan("plan.yaml", []byte(text), &Roster{Names: cols})
 	for _, want := range []string{
-		"runner-unavailable task_runner.template", "runner-unavailable data_loader.template", "runner-unavailable tasks.train.aggregation_type.template",
+		"runner-unavailable tasks.train.aggregation_type.template",
 		"unknown-key tasks.train.aggregation_type.setings", "type aggregator.settings.rounds_to_train", "duplicate-value aggregator.settings.best_state_path",
 		"percentages assigner.settings.task_groups", "value tasks.locally_tuned_model_validation.kwargs.apply", "value collaborator.settings.opt_treatment",
 		"name collaborators[0]",
