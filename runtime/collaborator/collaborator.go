@@ -47,6 +47,8 @@ type Options struct {
 	Store        journal.Store  // finished tasks, to survive a restart
 	Scratch      string         // folder for files of the task at hand
 	Ledger       *egress.Ledger // what left
+	Site         schema.Egress  // the site's own rules, which narrow the plan's
+	PyTorch      bool           // the task runner is OpenFL's for PyTorch, see egress.UsesPyTorch
 	PollInterval time.Duration  // 0 = what the aggregator says
 	Retry        transport.RetryPolicy
 	Log          *slog.Logger
@@ -80,7 +82,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if _, err := codec.New(o.Plan.Compression); err != nil {
 		return Report{}, err
 	}
-	contract, err := egress.NewContract(o.Plan.Tasks, o.Model, o.Plan.Egress)
+	contract, err := egress.NewContract(egress.Terms{Tasks: o.Plan.Tasks, Model: o.Model, Plan: o.Plan.Egress, Site: o.Site, PyTorch: o.PyTorch})
 	if err != nil {
 		return Report{}, err
 	}
@@ -138,6 +140,9 @@ func (c *collaborator) loop(ctx context.Context) error {
 // again, and asking anew when the aggregator cannot give the round's model. An
 // aggregator that lost its state does both.
 func (c *collaborator) performAll(ctx context.Context, round int, tasks []*openflpb.Task) error {
+	if err := c.afford(round, tasks); err != nil {
+		return err
+	}
 	for _, t := range tasks {
 		key := fmt.Sprintf("%d/%s", round, t.GetName())
 		if c.reported[key] {
@@ -155,6 +160,22 @@ func (c *collaborator) performAll(ctx context.Context, round int, tasks []*openf
 			return err
 		}
 		c.reported[key] = true
+	}
+	return nil
+}
+
+// afford ends the run before a round whose results the privacy account has no
+// room for, so that nothing of that round leaves. A round of which a result has
+// left before may go on: sending that again costs nothing.
+func (c *collaborator) afford(round int, tasks []*openflpb.Task) error {
+	for _, t := range tasks {
+		task, err := c.task(t.GetName())
+		if err != nil || !egress.SendsTensors(c.Plan.TaskRunner.Template, task) || c.Ledger.Released(round, task.Name) {
+			continue // a task that the plan does not have is refused when its turn comes
+		}
+		if err := c.contract.Afford(c.Ledger, task.Name, round); err != nil {
+			return c.refused(round, err)
+		}
 	}
 	return nil
 }

@@ -56,9 +56,10 @@ var modelInfo = tensor.Info{Name: "w", DType: tensor.F32, Shape: []int{2}}
 type script struct {
 	openflpb.UnimplementedAggregatorServer
 	answers  []*openflpb.GetTasksResponse
-	tensor   *openflpb.NamedTensor // nil: w = [1, 2]
-	missing  map[int32]bool        // rounds whose model is not there
-	arrived  func() error          // called with each result; nil: it is taken
+	tensor   *openflpb.NamedTensor               // nil: w = [1, 2]
+	missing  map[int32]bool                      // rounds whose model is not there
+	arrived  func() error                        // called with each result; nil: it is taken
+	seen     func(r *openflpb.TaskResults) error // the same
 	received []*openflpb.TaskResults
 }
 
@@ -104,6 +105,11 @@ func (s *script) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTaskRe
 			return err
 		}
 	}
+	if s.seen != nil {
+		if err := s.seen(r); err != nil {
+			return err
+		}
+	}
 	s.received = append(s.received, r)
 	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: header(r.GetHeader())})
 }
@@ -122,6 +128,9 @@ type runner struct {
 	ran    []string
 	output []tensor.Source // nil: the doubled input
 	metric string          // "": what the task lists
+
+	metadata map[string]string // of the output
+	extra    []byte            // behind it
 }
 
 func (r *runner) Init(context.Context, string) error { return errors.New("not needed") }
@@ -147,7 +156,9 @@ func (r *runner) Run(_ context.Context, job taskrunner.Job) (taskrunner.Result, 
 		return result, err
 	}
 	result.Tensors = true
-	return result, errors.Join(tensor.WriteSafetensors(f, nil, out), f.Close())
+	err = tensor.WriteSafetensors(f, r.metadata, out)
+	_, err2 := f.Write(r.extra)
+	return result, errors.Join(err, err2, f.Close())
 }
 
 func readTensor(t *testing.T, path string) []float32 {
@@ -177,6 +188,9 @@ type site struct {
 	dir    string
 	plan   *schema.Resolved
 	runner *runner
+
+	site    schema.Egress
+	pytorch bool
 
 	ctx      context.Context // nil: the test's
 	interval time.Duration   // 0: a millisecond
@@ -223,7 +237,7 @@ func (s *site) run(agg *script) (Report, error) {
 	}
 	return Run(work, Options{
 		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
-		Scratch: s.t.TempDir(), Ledger: ledger, PollInterval: cmp.Or(s.interval, time.Millisecond),
+		Scratch: s.t.TempDir(), Ledger: ledger, Site: s.site, PyTorch: s.pytorch, PollInterval: cmp.Or(s.interval, time.Millisecond),
 		Client: transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: config, Sender: "hospital-a",
 			FederationID: plan.FederationID, AggregatorID: plan.AggregatorID, NewConnectionPerRequest: true,

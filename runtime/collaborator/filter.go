@@ -2,17 +2,22 @@ package collaborator
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
 
 	"fx/runtime/egress"
 	"fx/runtime/tensor"
 	"fx/schema"
 )
 
-// outgoing is the tensors of a result as they may leave: after the plan's
-// egress filters.
+// outgoing is the tensors of a result as they may leave: after the egress
+// filters.
 type outgoing struct {
 	file    *tensor.File
 	infos   []tensor.Info // of what leaves; all of them are in file
@@ -40,34 +45,57 @@ func (c *collaborator) outgoing(ctx context.Context, round int, task schema.Task
 			o.close()
 		}
 	}()
-	object, err := c.Store.Open(done.Tensors)
-	if err != nil {
+	if o.file, err = o.stored(c, done.Tensors); err != nil {
+		return nil, fmt.Errorf("cannot read what task %q made: %w", task.Name, err)
+	}
+	if o.infos, o.dropped, err = c.contract.Select(task.Name, o.file.Infos()); err != nil {
 		return nil, err
 	}
-	o.closers = append(o.closers, object)
-	if o.file, err = tensor.OpenSafetensors(object, object.Size()); err != nil {
-		return nil, fmt.Errorf("cannot read what task %q made: %w: %w", task.Name, err, ErrIncomplete)
-	}
-	for _, info := range o.file.Infos() {
-		if c.contract.Drops(info.Name) {
-			o.dropped = append(o.dropped, info)
-			continue
-		}
-		if err := c.contract.Declared(task.Name, info); err != nil {
-			return nil, fmt.Errorf("%w: %w", err, ErrIncomplete)
-		}
-		o.infos = append(o.infos, info)
-	}
-	if !c.contract.Clips() || len(o.infos) == 0 {
+	if !c.contract.Changes() || len(o.infos) == 0 {
 		return o, nil
 	}
-	return o, c.clip(ctx, round, o)
+	if !c.contract.Noises() {
+		return o, c.filter(ctx, round, task, o, func(write func(io.Writer) error) (*tensor.File, error) {
+			return o.scratch(c, "outgoing.safetensors", write)
+		})
+	}
+	return o, c.release(ctx, round, task, done, o)
 }
 
-// clip replaces the tensors by a copy in scratch in which the change from the
-// round's model is bounded. A change that is small enough stays as it is, byte
-// for byte.
-func (c *collaborator) clip(ctx context.Context, round int, o *outgoing) error {
+// filtersKey is the metadata of a stored release that says which filters changed
+// which tensor.
+const filtersKey = "fx.filters"
+
+// release replaces the tensors by a noised copy that is durable before anything
+// is recorded or sent: noise is drawn once for a result, and after a restart the
+// same bytes leave. Two copies with different noise would cost privacy twice.
+func (c *collaborator) release(ctx context.Context, round int, task schema.Task, done *record, o *outgoing) error {
+	name := strings.TrimSuffix(done.Tensors, ".safetensors") + "-" + c.contract.FilterID() + ".out.safetensors"
+	file, err := o.stored(c, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := c.contract.Afford(c.Ledger, task.Name, round); err != nil {
+			return err
+		}
+		return c.filter(ctx, round, task, o, func(write func(io.Writer) error) (*tensor.File, error) {
+			if err := c.keep(name, write); err != nil {
+				return nil, err
+			}
+			return o.stored(c, name)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if err := schema.DecodeJSON(name, []byte(file.Metadata()[filtersKey]), tensor.MaxSafetensorsHeader, &o.filters); err != nil {
+		return err
+	}
+	o.file = file
+	return nil
+}
+
+// filter replaces the tensors by a filtered copy, unless no filter has reason to
+// change any. save makes the copy and opens it.
+func (c *collaborator) filter(ctx context.Context, round int, task schema.Task, o *outgoing, save func(func(io.Writer) error) (*tensor.File, error)) error {
 	path, _, err := c.global(ctx, round)
 	if err != nil {
 		return err
@@ -76,42 +104,54 @@ func (c *collaborator) clip(ctx context.Context, round int, o *outgoing) error {
 	if err != nil {
 		return err
 	}
-	changes := make([]egress.Change, len(o.infos))
-	for i, info := range o.infos {
-		changes[i].Name = info.Name
-		from, to, err := sections(base, o.file, info.Name)
-		if err != nil {
-			return err
-		}
-		if changes[i].Norm, err = egress.ChangeNorm(from, to); err != nil {
-			return err
-		}
-	}
-	var sources []tensor.Source
-	for i, factor := range c.contract.Factors(changes) {
-		info := o.infos[i]
-		from, to, err := sections(base, o.file, info.Name)
-		if err != nil {
-			return err
-		}
-		source := tensor.Source{Info: info, Data: to}
-		if factor < 1 {
-			source.Data = egress.Clipped(from, to, factor)
-			o.filters[info.Name] = []string{"clip"}
-		}
-		sources = append(sources, source)
-	}
-	if len(o.filters) == 0 {
-		return nil
-	}
-	path, _, err = c.scratchFile("outgoing.safetensors", func(w io.Writer) error {
-		return tensor.WriteSafetensors(w, nil, sources)
-	})
+	sources, applied, err := c.contract.Changed(egress.Training{Task: task.Name, Made: o.file, Base: base, Random: rand.Reader}, o.infos)
 	if err != nil {
 		return err
 	}
-	o.file, err = o.open(path)
+	if c.contract.Quantises() { // which needs the range of what noise made
+		changed, err := o.scratch(c, "changed.safetensors", func(w io.Writer) error { return tensor.WriteSafetensors(w, nil, sources) })
+		if err != nil {
+			return err
+		}
+		if sources, err = c.contract.Rounded(changed, o.infos, applied); err != nil {
+			return err
+		}
+	}
+	if len(applied) == 0 {
+		return nil
+	}
+	which, err := json.Marshal(applied)
+	if err != nil {
+		return fmt.Errorf("cannot store what leaves: %v", err)
+	}
+	o.filters = applied
+	o.file, err = save(func(w io.Writer) error {
+		return tensor.WriteSafetensors(w, map[string]string{filtersKey: string(which)}, sources)
+	})
 	return err
+}
+
+// scratch writes a file of tensors for the task at hand, and opens it.
+func (o *outgoing) scratch(c *collaborator, name string, write func(io.Writer) error) (*tensor.File, error) {
+	path, _, err := c.scratchFile(name, write)
+	if err != nil {
+		return nil, err
+	}
+	return o.open(path)
+}
+
+// stored opens a file of tensors in the store.
+func (o *outgoing) stored(c *collaborator, name string) (*tensor.File, error) {
+	object, err := c.Store.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	o.closers = append(o.closers, object)
+	file, err := tensor.OpenSafetensors(object, object.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrIncomplete)
+	}
+	return file, nil
 }
 
 // open opens a file of tensors in scratch.
@@ -126,13 +166,4 @@ func (o *outgoing) open(path string) (*tensor.File, error) {
 		return nil, fmt.Errorf("cannot read the scratch folder: %v", err)
 	}
 	return tensor.OpenSafetensors(f, info.Size())
-}
-
-// sections returns one tensor's values in two files.
-func sections(a, b *tensor.File, name string) (inA, inB *io.SectionReader, err error) {
-	if inA, err = a.Section(name); err != nil {
-		return nil, nil, err
-	}
-	inB, err = b.Section(name)
-	return inA, inB, err
 }

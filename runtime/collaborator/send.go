@@ -26,18 +26,18 @@ const tensorsField = 5
 func (c *collaborator) send(ctx context.Context, round int, task schema.Task, done *record) error {
 	out, err := c.outgoing(ctx, round, task, done)
 	if err != nil {
-		return err
+		return c.refused(round, err)
 	}
 	defer out.close()
 	message, entries, err := c.message(round, task, done, out)
 	if err == nil {
-		err = c.contract.Result(c.Ledger, round, entries)
+		err = c.contract.Result(c.Ledger, task.Name, round, entries)
 	}
-	if errors.Is(err, egress.ErrRefused) {
-		err = fmt.Errorf("%w: %w", err, ErrIncomplete)
+	if err == nil {
+		entries, err = c.account(round, task, entries)
 	}
 	if err != nil {
-		return err
+		return c.refused(round, err)
 	}
 	if err := c.Ledger.Append(entries); err != nil {
 		return err
@@ -49,6 +49,26 @@ func (c *collaborator) send(ctx context.Context, round int, task schema.Task, do
 		return fmt.Errorf("the aggregator does not take the result of task %q: %w: %w", task.Name, err, ErrIncomplete)
 	}
 	return err
+}
+
+// account adds what a noised result costs to the ledger's lines about it.
+func (c *collaborator) account(round int, task schema.Task, entries []egress.Entry) ([]egress.Entry, error) {
+	cost, noised, err := c.contract.Release(c.Ledger, task.Name, round, entries)
+	if err != nil || !noised {
+		return entries, err
+	}
+	c.Log.Info("privacy", "round", round, "task", task.Name, "epsilon", cost.Privacy.Epsilon, "delta", cost.Privacy.Delta, "releases", cost.Privacy.Releases)
+	return append(entries, cost), nil
+}
+
+// refused records an attempt to send what may not leave. The operator sees it;
+// the aggregator learns nothing. Other errors are passed on.
+func (c *collaborator) refused(round int, err error) error {
+	r, ok := errors.AsType[*egress.Refusal](err)
+	if !ok {
+		return err
+	}
+	return errors.Join(fmt.Errorf("%w: %w", err, ErrIncomplete), c.Ledger.Append([]egress.Entry{r.Entry(round)}))
 }
 
 // message makes the serialized TaskResults, and the ledger's lines about it.

@@ -58,33 +58,7 @@ func ChangeNorm(base, trained io.Reader) (float64, error) {
 // Clipped reads base + factor·(trained − base), computed in float64 and rounded
 // to float32.
 func Clipped(base, trained io.Reader, factor float64) io.Reader {
-	return &clipped{pairs: newPairs(base, trained), factor: factor}
-}
-
-type clipped struct {
-	*pairs
-	factor float64
-	values []float32
-	out    []byte // what is still to be read
-	spare  []byte
-}
-
-// Read implements [io.Reader].
-func (c *clipped) Read(p []byte) (int, error) {
-	if len(c.out) == 0 {
-		from, to, err := c.next()
-		if err != nil {
-			return 0, err
-		}
-		c.values = c.values[:0]
-		for i, v := range to {
-			b := float64(from[i])
-			c.values = append(c.values, float32(b+c.factor*(float64(v)-b)))
-		}
-		c.spare = tensor.AppendFloat32s(c.spare[:0], c.values)
-		c.out = c.spare
-	}
-	n := copy(p, c.out)
-	c.out = c.out[n:]
-	return n, nil
+	return &mapped{pairs: newPairs(base, trained), value: func(from, to float64) (float64, error) {
+		return from + factor*(to-from), nil
+	}}
 }

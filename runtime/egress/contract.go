@@ -5,48 +5,104 @@ package egress
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"fx/runtime/tensor"
 	"fx/schema"
 )
 
-// ErrRefused is wrapped by every error about something that may not leave.
-var ErrRefused = errors.New("refused to let it leave the site")
+// maxName bounds the name of a tensor or a metric, in bytes.
+const maxName = 1000
 
-// Contract is what the approved plan lets a collaborator send.
+// Terms is what a contract is made of.
+type Terms struct {
+	Tasks   []schema.Task
+	Model   []tensor.Info // of the approved initial model
+	Plan    schema.Egress // the plan's section egress
+	Site    schema.Egress // the site's own file, which narrows further; zero: none
+	PyTorch bool          // the task runner is OpenFL's for PyTorch, see UsesPyTorch
+}
+
+// Contract is what the approved plan and the site let a collaborator send.
 type Contract struct {
 	tensors map[string]tensor.Info
 	metrics map[string][]string // by task
-	rules   schema.Egress
-	filters []Filter
+	shapes  map[string]int      // how many tensors of the model have a shape
+	rules   []rules             // all of them hold
+	filters []Filter            // in the order in which they are applied
+	pytorch bool
 }
 
-// NewContract derives the contract from a plan and the tensors of its initial
-// model: a task may send the metrics that the plan lists for it (kwargs
-// "metrics"), and tensors of the model with exactly their dtype and shape. The
-// plan's section egress narrows this. The error wraps schema.ErrInvalid.
-func NewContract(tasks []schema.Task, model []tensor.Info, rules schema.Egress) (*Contract, error) {
-	c := &Contract{tensors: map[string]tensor.Info{}, metrics: map[string][]string{}, rules: rules}
-	for _, info := range model {
-		c.tensors[info.Name] = info
+// rules is one source of rules: the plan or the site.
+type rules struct {
+	schema.Egress
+	site bool
+}
+
+// key names a rule, as a person finds it.
+func (r rules) key(path string) string {
+	if r.site {
+		return "the site's " + path
 	}
-	for _, t := range tasks {
-		c.metrics[t.Name] = Metrics(t)
+	return "egress." + path
+}
+
+// NewContract derives the contract: a task may send the metrics that the plan
+// lists for it (kwargs "metrics"), tensors of the model with exactly their shape,
+// and, where the runner is OpenFL's for PyTorch, the state of an optimizer for
+// such a model. The plan's section egress narrows this, and the site's file what
+// is left. The error wraps schema.ErrInvalid.
+func NewContract(t Terms) (*Contract, error) {
+	c := &Contract{
+		tensors: map[string]tensor.Info{}, metrics: map[string][]string{}, shapes: map[string]int{},
+		rules: []rules{{t.Plan, false}, {t.Site, true}}, pytorch: t.PyTorch,
 	}
-	for i, f := range rules.Filters {
-		filter, err := NewFilter(f)
-		if err != nil {
-			return nil, fmt.Errorf("egress.filters[%d]: %w", i, err)
+	for _, info := range t.Model {
+		if problem := nameProblem(info.Name); problem != "" {
+			return nil, fmt.Errorf("cannot use the initial model: the name of the tensor %.*q %s: %w", maxRefusedName, info.Name, problem, schema.ErrInvalid)
 		}
-		c.filters = append(c.filters, filter)
+		c.tensors[info.Name] = info
+		c.shapes[shapeKey(info.Shape)]++
 	}
-	return c, nil
+	for _, task := range t.Tasks {
+		c.metrics[task.Name] = Metrics(task)
+	}
+	for _, r := range c.rules {
+		for i, f := range r.Filters {
+			filter, err := NewFilter(f)
+			if err == nil {
+				filter, err = filter.After(c.filters)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.key(schema.Index("filters", i)), err)
+			}
+			filter.Site = r.site
+			c.filters = append(c.filters, filter)
+		}
+	}
+	slices.SortStableFunc(c.filters, func(a, b Filter) int { return stages[a.Name] - stages[b.Name] })
+	return c, c.checkNoise()
+}
+
+func shapeKey(shape []int) string { return fmt.Sprint(shape) }
+
+// nameProblem says what is wrong with a name; "" if nothing is.
+func nameProblem(name string) string {
+	switch {
+	case name == "" || len(name) > maxName:
+		return fmt.Sprintf("has %d bytes, 1 to %d are allowed", len(name), maxName)
+	case !utf8.ValidString(name):
+		return "is not UTF-8 text"
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }):
+		return "has a control character"
+	}
+	return ""
 }
 
 // Metrics are the metrics that the plan lists for a task.
@@ -61,63 +117,35 @@ func Metrics(t schema.Task) []string {
 	return names
 }
 
-// Metric checks one metric of a task.
+// Metric checks one metric of a task. The error is a [Refusal].
 func (c *Contract) Metric(task, name string, value float64) error {
 	if !slices.Contains(c.metrics[task], name) {
-		return fmt.Errorf("task %q made the metric %q, the plan lists %q: %w", task, name, strings.Join(c.metrics[task], ", "), ErrRefused)
+		return refuse(task, KindMetric, name, ", ", fmt.Sprintf("the plan lists %q", strings.Join(c.metrics[task], ", ")))
 	}
-	allowed, ok := c.metricRange(name)
-	switch {
-	case !ok:
-		return fmt.Errorf("task %q made the metric %q, which egress.metrics does not list: %w", task, name, ErrRefused)
-	case !(math.Abs(value) <= math.MaxFloat32): // it travels as float32
-		return fmt.Errorf("task %q made the metric %q with the value %v: %w", task, name, value, ErrRefused)
-	case value < allowed.Min || value > allowed.Max:
-		return fmt.Errorf("task %q made the metric %q with the value %v, %s allows %v to %v: %w",
-			task, name, value, schema.Child("egress.metrics", name), allowed.Min, allowed.Max, ErrRefused)
-	}
-	return nil
-}
-
-// metricRange is what the section egress says about a metric.
-func (c *Contract) metricRange(name string) (schema.MetricRange, bool) {
-	if c.rules.Metrics == nil {
-		return schema.MetricRange{Name: name, Min: math.Inf(-1), Max: math.Inf(1)}, true
-	}
-	i := slices.IndexFunc(c.rules.Metrics, func(m schema.MetricRange) bool { return m.Name == name })
-	if i < 0 {
-		return schema.MetricRange{}, false
-	}
-	return c.rules.Metrics[i], true
-}
-
-// allows reports whether egress.tensors lets a tensor leave.
-func (c *Contract) allows(name string) bool {
-	return c.rules.Tensors == nil || Matches(c.rules.Tensors, name)
-}
-
-// Result checks a whole result of a task, whose parts were checked: nothing is
-// in it twice, and its bytes are within the limits, together with all that the
-// ledger says has left before.
-func (c *Contract) Result(l *Ledger, round int, entries []Entry) error {
-	names := map[[2]string]bool{}
-	var now int64
-	for _, e := range entries {
-		id := [2]string{e.Kind, e.Name}
-		if names[id] {
-			return fmt.Errorf("task %q made the %s %q twice: %w", e.Task, e.Kind, e.Name, ErrRefused)
+	for _, r := range c.rules {
+		allowed, ok := r.metricRange(name)
+		switch made := fmt.Sprintf(" with the value %v", value); {
+		case !ok:
+			return refuse(task, KindMetric, name, ", which ", r.key("metrics")+" does not list")
+		case !(math.Abs(value) <= math.MaxFloat32): // it travels as float32
+			return refuse(task, KindMetric, name, made+", ", "only finite numbers of float32 leave")
+		case value < allowed.Min || value > allowed.Max:
+			return refuse(task, KindMetric, name, made+", ", fmt.Sprintf("%s allows %v to %v", schema.Child(r.key("metrics"), name), allowed.Min, allowed.Max))
 		}
-		names[id] = true
-		now += l.spent.cost(e)
-	}
-	inRound, inRun := l.Spent(round)
-	if limit := c.rules.BytesPerRound; limit > 0 && now > limit-inRound {
-		return fmt.Errorf("round %d would send %d bytes after %d, egress.bytes_per_round allows %d: %w", round, now, inRound, limit, ErrRefused)
-	}
-	if limit := c.rules.BytesPerRun; limit > 0 && now > limit-inRun {
-		return fmt.Errorf("round %d would send %d bytes after %d in the whole run, egress.bytes_per_run allows %d: %w", round, now, inRun, limit, ErrRefused)
 	}
 	return nil
+}
+
+// metricRange is what a section egress says about a metric.
+func (r rules) metricRange(name string) (schema.Range, bool) {
+	if r.Metrics == nil {
+		return schema.Range{Name: name, Min: math.Inf(-1), Max: math.Inf(1)}, true
+	}
+	i := slices.IndexFunc(r.Metrics, func(m schema.Range) bool { return m.Name == name })
+	if i < 0 {
+		return schema.Range{}, false
+	}
+	return r.Metrics[i], true
 }
 
 // Observed is what was seen of a tensor on its way out.
@@ -126,18 +154,50 @@ type Observed struct {
 	Norm   float64 // Euclidean
 }
 
-// Declared checks a tensor of a task by its description.
+// Select sorts the tensors that a task made into those that leave and those that
+// a filter drops. Anything else is a [Refusal].
+func (c *Contract) Select(task string, made []tensor.Info) (leave, dropped []tensor.Info, err error) {
+	if most := 1000 + 10*len(c.tensors); len(made) > most {
+		return nil, nil, refuse(task, "", "", fmt.Sprintf(" made %d tensors, ", len(made)), fmt.Sprintf("at most %d are allowed", most))
+	}
+	for _, info := range made {
+		if problem := nameProblem(info.Name); problem != "" {
+			return nil, nil, refuse(task, KindTensor, info.Name, ", ", "whose name "+problem)
+		}
+		if c.Drops(info.Name) {
+			dropped = append(dropped, info)
+			continue
+		}
+		if err := c.Declared(task, info); err != nil {
+			return nil, nil, err
+		}
+		leave = append(leave, info)
+	}
+	return leave, dropped, c.optimizerWhole(task, leave)
+}
+
+// Declared checks a tensor of a task by its description. The error is a
+// [Refusal].
 func (c *Contract) Declared(task string, info tensor.Info) error {
 	want, ok := c.tensors[info.Name]
-	switch {
-	case !ok:
-		return fmt.Errorf("task %q made the tensor %q, which the approved model does not have: %w", task, info.Name, ErrRefused)
-	case !c.allows(info.Name):
-		return fmt.Errorf("task %q made the tensor %q, which egress.tensors does not allow (it allows %s): %w",
-			task, info.Name, some(c.rules.Tensors), ErrRefused)
-	case info.DType != tensor.F32 || !slices.Equal(want.Shape, info.Shape):
-		return fmt.Errorf("task %q made the tensor %q as %s %v, the approved model has %s %v: %w",
-			task, info.Name, info.DType, info.Shape, want.DType, want.Shape, ErrRefused)
+	state, isState := c.optimizerState(info.Name)
+	if !ok && !isState {
+		return refuse(task, KindTensor, info.Name, ", ", "which the approved model does not have")
+	}
+	for _, r := range c.rules {
+		if r.Tensors != nil && !Matches(r.Tensors, info.Name) {
+			return refuse(task, KindTensor, info.Name, ", which ", fmt.Sprintf("%s does not allow (it allows %s)", r.key("tensors"), some(r.Tensors)))
+		}
+	}
+	made := fmt.Sprintf(" as %s %v, ", info.DType, info.Shape)
+	if !ok {
+		if problem := c.stateProblem(state, info); problem != "" {
+			return refuse(task, KindTensor, info.Name, made, problem)
+		}
+		return nil
+	}
+	if info.DType != tensor.F32 || !slices.Equal(want.Shape, info.Shape) {
+		return refuse(task, KindTensor, info.Name, made, fmt.Sprintf("the approved model has %s %v", want.DType, want.Shape))
 	}
 	return nil
 }
@@ -154,12 +214,42 @@ func some(names []string) string {
 	return text
 }
 
-// Tensor checks one float32 tensor of a task while it reads its values.
+// valueRange is what the values of a tensor may be, and the rule that says so.
+type valueRange struct {
+	schema.Range
+	rule string
+}
+
+// ranges are all that bind a tensor.
+func (c *Contract) ranges(name string) []valueRange {
+	var list []valueRange
+	for _, r := range c.rules {
+		for _, allowed := range r.TensorRanges {
+			if match(allowed.Name, name) {
+				list = append(list, valueRange{allowed, schema.Child(r.key("tensor_ranges"), allowed.Name)})
+			}
+		}
+	}
+	if state, ok := c.optimizerState(name); ok && state.lengths {
+		list = append(list, valueRange{schema.Range{Min: 0, Max: float64(len(c.tensors))}, "the number of tensors in the model"})
+	}
+	return list
+}
+
+// Tensor checks one float32 tensor of a task while it reads its values. The
+// error is a [Refusal], unless reading failed.
 func (c *Contract) Tensor(task string, info tensor.Info, data io.Reader) (Observed, error) {
+	return c.tensor(task, info, data, true)
+}
+
+func (c *Contract) tensor(task string, info tensor.Info, data io.Reader, ranged bool) (Observed, error) {
 	if err := c.Declared(task, info); err != nil {
 		return Observed{}, err
 	}
-	want := c.tensors[info.Name]
+	var ranges []valueRange
+	if ranged {
+		ranges = c.ranges(info.Name)
+	}
 	h := sha256.New()
 	squares, element := 0.0, 0
 	buf := make([]byte, 64<<10)
@@ -168,8 +258,14 @@ func (c *Contract) Tensor(task string, info tensor.Info, data io.Reader) (Observ
 		h.Write(buf[:n])
 		for _, v := range tensor.Float32s(buf[:n]) {
 			f := float64(v)
+			made := func() string { return fmt.Sprintf(" with the value %v at element %d, ", f, element) }
 			if math.IsNaN(f) || math.IsInf(f, 0) {
-				return Observed{}, fmt.Errorf("task %q made the tensor %q with the value %v at element %d: %w", task, info.Name, f, element, ErrRefused)
+				return Observed{}, refuse(task, KindTensor, info.Name, made(), "only finite numbers leave")
+			}
+			for _, r := range ranges {
+				if f < r.Min || f > r.Max {
+					return Observed{}, refuse(task, KindTensor, info.Name, made(), fmt.Sprintf("%s allows %v to %v", r.rule, r.Min, r.Max))
+				}
 			}
 			squares += f * f
 			element++
@@ -181,10 +277,44 @@ func (c *Contract) Tensor(task string, info tensor.Info, data io.Reader) (Observ
 			return Observed{}, fmt.Errorf("cannot read the tensor %q: %v", info.Name, err)
 		}
 	}
-	if element != want.Elements() {
-		return Observed{}, fmt.Errorf("task %q made the tensor %q with %d values instead of %d: %w", task, info.Name, element, want.Elements(), ErrRefused)
+	if element != info.Elements() {
+		return Observed{}, refuse(task, KindTensor, info.Name, fmt.Sprintf(" with %d values ", element), fmt.Sprintf("instead of %d", info.Elements()))
 	}
 	return Observed{SHA256: hex.EncodeToString(h.Sum(nil)), Norm: math.Sqrt(squares)}, nil
+}
+
+// Result checks a whole result of a task, whose parts were checked: nothing is
+// in it twice, and its bytes are within the limits, together with all that the
+// ledger says has left before. Without a ledger (nil) nothing has. The error is a
+// [Refusal].
+func (c *Contract) Result(l *Ledger, task string, round int, entries []Entry) error {
+	already := newSpent()
+	if l != nil {
+		already = l.spent
+	}
+	names := map[[2]string]bool{}
+	var now int64
+	for _, e := range entries {
+		id := [2]string{e.Kind, e.Name}
+		if names[id] {
+			return refuse(task, e.Kind, e.Name, " ", "twice")
+		}
+		names[id] = true
+		now += already.cost(e)
+	}
+	for _, r := range c.rules {
+		if limit, left := r.BytesPerRound, already.rounds[round]; limit > 0 && now > limit-left {
+			return tooMuch(task, fmt.Sprintf("%d bytes after %d of round %d", now, left, round), r.key("bytes_per_round"), limit)
+		}
+		if limit := r.BytesPerRun; limit > 0 && now > limit-already.run {
+			return tooMuch(task, fmt.Sprintf("%d bytes in round %d after %d of the whole run", now, round, already.run), r.key("bytes_per_run"), limit)
+		}
+	}
+	return nil
+}
+
+func tooMuch(task, what, rule string, limit int64) error {
+	return refuse(task, "", "", " would send "+what+", ", fmt.Sprintf("%s allows %d", rule, limit))
 }
 
 // MetricTags are the tags that OpenFL's task runners give a task's metrics:

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sort"
 	"strings"
 
 	"fx/runtime/tensor"
@@ -32,6 +33,19 @@ type Forecast struct {
 	RoundLimit    int64            `json:"bytes_per_round_limit,omitempty"` // egress.bytes_per_round
 	RunLimit      int64            `json:"bytes_per_run_limit,omitempty"`   // egress.bytes_per_run
 	Optimizer     []OptimizerState `json:"optimizer_state"`                 // empty unless the runner is OpenFL's for PyTorch
+	Privacy       *PrivacyForecast `json:"privacy,omitempty"`               // absent without a filter noise
+}
+
+// PrivacyForecast is what the noised results of one site will cost, metrics and
+// sample counts not included.
+type PrivacyForecast struct {
+	Results      int     `json:"results_per_round"` // noised results: tasks of the largest group that send tensors
+	MuResult     float64 `json:"mu_per_result"`
+	Delta        float64 `json:"delta"`
+	EpsilonRound float64 `json:"epsilon_per_round"` // of the first round alone
+	EpsilonRun   float64 `json:"epsilon_per_run"`   // of all rounds together
+	MaxEpsilon   float64 `json:"max_epsilon,omitempty"`
+	Rounds       int     `json:"rounds"` // that max_epsilon allows
 }
 
 // TensorForecast is one tensor of the model: results have the same names and
@@ -42,6 +56,9 @@ type TensorForecast struct {
 	Shape []int  `json:"shape"`
 	Bytes int64  `json:"bytes"`
 	Fate  string `json:"fate"`
+
+	Min *float64 `json:"min,omitempty"` // egress.tensor_ranges
+	Max *float64 `json:"max,omitempty"`
 }
 
 // TaskForecast is what one task sends.
@@ -75,7 +92,7 @@ const metricBytes = 4
 // is first. pytorch says that the task runner is OpenFL's for PyTorch, which sends
 // more than the model (see UsesPyTorch). The error wraps schema.ErrInvalid.
 func NewForecast(p *schema.Resolved, model []tensor.Info, first int, pytorch bool) (*Forecast, error) {
-	c, err := NewContract(p.Tasks, model, p.Egress)
+	c, err := NewContract(Terms{Tasks: p.Tasks, Model: model, Plan: p.Egress, PyTorch: pytorch})
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +106,16 @@ func NewForecast(p *schema.Resolved, model []tensor.Info, first int, pytorch boo
 	for _, info := range model {
 		info.DType = tensor.F32
 		t := TensorForecast{Name: info.Name, DType: string(info.DType), Shape: append([]int{}, info.Shape...), Bytes: info.Bytes(), Fate: c.fate(info.Name)}
+		for _, r := range c.ranges(info.Name) {
+			t.Min, t.Max = tighter(t.Min, t.Max, r.Range)
+		}
 		if t.Fate == FateSent {
 			sent = append(sent, t.Name)
 			bytes = plus(bytes, t.Bytes)
 		}
 		f.Tensors = append(f.Tensors, t)
 	}
-	groups := taskGroups(p)
+	groups, state := taskGroups(p), c.maxState(model)
 	for _, t := range p.Tasks {
 		task := TaskForecast{Name: t.Name, Function: t.Function, Apply: t.Apply(), Tensors: []string{}, TensorTags: []string{}, Metrics: c.forecastMetrics(t)}
 		task.Assigned = slices.ContainsFunc(groups, func(g []string) bool { return slices.Contains(g, t.Name) })
@@ -104,15 +124,17 @@ func NewForecast(p *schema.Resolved, model []tensor.Info, first int, pytorch boo
 				task.Bytes += m.Bytes
 			}
 		}
-		task.MaxBytes = plus(task.Bytes, bytes)
-		task.SendsTensors = trains(p.TaskRunner.Template, t) && len(model) > 0
+		withTensors := plus(task.Bytes, bytes)
+		task.MaxBytes = plus(withTensors, state)
+		task.SendsTensors = SendsTensors(p.TaskRunner.Template, t) && len(model) > 0
 		if task.SendsTensors && len(sent) > 0 {
-			task.Tensors, task.TensorTags, task.Bytes = sent, TensorTags(), task.MaxBytes
+			task.Tensors, task.TensorTags, task.Bytes = sent, TensorTags(), withTensors
 		}
 		f.Tasks = append(f.Tasks, task)
 	}
 	f.total(groups)
-	f.Optimizer = c.optimizerStates(bytes, pytorch)
+	f.Optimizer = c.optimizerStates(bytes)
+	f.Privacy = c.forecastPrivacy(f, groups)
 	return f, nil
 }
 
@@ -122,35 +144,70 @@ func (c *Contract) fate(name string) string {
 	switch {
 	case c.Drops(name):
 		return FateDropped
-	case !known || !c.allows(name):
+	case !known || slices.ContainsFunc(c.rules, func(r rules) bool { return r.Tensors != nil && !Matches(r.Tensors, name) }):
 		return FateRefused
 	}
 	return FateSent
+}
+
+// tighter narrows a range, whose open ends are nil, by another.
+func tighter(least, most *float64, by schema.Range) (*float64, *float64) {
+	if !math.IsInf(by.Min, 0) && (least == nil || by.Min > *least) {
+		least = &by.Min
+	}
+	if !math.IsInf(by.Max, 0) && (most == nil || by.Max < *most) {
+		most = &by.Max
+	}
+	return least, most
+}
+
+// forecastPrivacy is what the noised results of the groups cost.
+func (c *Contract) forecastPrivacy(f *Forecast, groups [][]string) *PrivacyForecast {
+	if !c.Noises() {
+		return nil
+	}
+	p := &PrivacyForecast{MuResult: c.mu(), Rounds: f.Rounds}
+	p.Delta, p.MaxEpsilon, _ = c.budget()
+	for _, group := range groups {
+		n := 0
+		for _, t := range f.Tasks {
+			if slices.Contains(group, t.Name) && len(t.Tensors) > 0 {
+				n++
+			}
+		}
+		p.Results = max(p.Results, n)
+	}
+	of := func(rounds int) float64 {
+		return Epsilon(p.MuResult*math.Sqrt(float64(rounds)*float64(p.Results)), p.Delta)
+	}
+	p.EpsilonRound, p.EpsilonRun = of(min(1, f.Rounds)), of(f.Rounds)
+	if p.MaxEpsilon > 0 {
+		p.Rounds = sort.Search(f.Rounds, func(n int) bool { return of(n+1) > p.MaxEpsilon })
+	}
+	return p
 }
 
 func (c *Contract) forecastMetrics(t schema.Task) []MetricForecast {
 	list := []MetricForecast{}
 	for _, name := range Metrics(t) {
 		m := MetricForecast{Name: name, Bytes: metricBytes, Tags: MetricTags(t), Fate: FateSent}
-		allowed, ok := c.metricRange(name)
-		if !ok {
-			m.Fate = FateRefused
-		}
-		if ok && !math.IsInf(allowed.Min, 0) {
-			m.Min = &allowed.Min
-		}
-		if ok && !math.IsInf(allowed.Max, 0) {
-			m.Max = &allowed.Max
+		for _, r := range c.rules {
+			allowed, ok := r.metricRange(name)
+			if !ok {
+				m.Fate = FateRefused
+				continue
+			}
+			m.Min, m.Max = tighter(m.Min, m.Max, allowed)
 		}
 		list = append(list, m)
 	}
 	return list
 }
 
-// trains tells whether a task is expected to send tensors: the training of a
+// SendsTensors tells whether a task is expected to send tensors: the training of a
 // built-in runner does, and, as OpenFL's runners have it, every task of other
 // code whose function is not a validation.
-func trains(runner string, t schema.Task) bool {
+func SendsTensors(runner string, t schema.Task) bool {
 	if strings.HasPrefix(runner, "fx.builtin.") {
 		return t.Function == "train_task" && runner != "fx.builtin.NoOp"
 	}
@@ -228,14 +285,19 @@ func times(a int64, n int) int64 {
 }
 
 // Range spells the values that a metric may have: "0 to 1", "any".
-func (m MetricForecast) Range() string {
+func (m MetricForecast) Range() string { return spellRange(m.Min, m.Max) }
+
+// Range spells the values that a tensor may have.
+func (t TensorForecast) Range() string { return spellRange(t.Min, t.Max) }
+
+func spellRange(least, most *float64) string {
 	switch {
-	case m.Min == nil && m.Max == nil:
+	case least == nil && most == nil:
 		return "any"
-	case m.Max == nil:
-		return fmt.Sprintf("from %v", *m.Min)
-	case m.Min == nil:
-		return fmt.Sprintf("up to %v", *m.Max)
+	case most == nil:
+		return fmt.Sprintf("from %v", *least)
+	case least == nil:
+		return fmt.Sprintf("up to %v", *most)
 	}
-	return fmt.Sprintf("%v to %v", *m.Min, *m.Max)
+	return fmt.Sprintf("%v to %v", *least, *most)
 }

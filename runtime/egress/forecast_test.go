@@ -43,7 +43,7 @@ func TestForecast(t *testing.T) {
 		"built in, no model": {"fx.builtin.NoOp", schema.Egress{}, 12, 120, 3*all + 12, 10 * (3*all + 12)},
 		"Python":             {"src.run.Runner", schema.Egress{}, all + 12, 10 * (all + 12), 3*all + 12, 10 * (3*all + 12)},
 		"fewer tensors":      {"fx.builtin.MLP", schema.Egress{Tensors: []string{"c*"}}, 16, 160, 24, 240},
-		"fewer metrics":      {"fx.builtin.MLP", schema.Egress{Metrics: []schema.MetricRange{{Name: "accuracy"}}}, all + 4, 10 * (all + 4), 3*all + 4, 10 * (3*all + 4)},
+		"fewer metrics":      {"fx.builtin.MLP", schema.Egress{Metrics: []schema.Range{{Name: "accuracy"}}}, all + 4, 10 * (all + 4), 3*all + 4, 10 * (3*all + 4)},
 		"limits":             {"fx.builtin.MLP", schema.Egress{BytesPerRound: 500, BytesPerRun: 4200}, all + 12, 10 * (all + 12), 500, 4200},
 		"dropped": {"fx.builtin.MLP", schema.Egress{Filters: []schema.EgressFilter{{Name: "drop", Settings: map[string]any{"tensors": []any{"w"}}}}},
 			16, 160, 24, 240},
@@ -66,13 +66,13 @@ func TestForecast(t *testing.T) {
 // What the forecast says is refused, the contract refuses, and the other way
 // round.
 func TestForecastIsTheContract(t *testing.T) {
-	rules := schema.Egress{Tensors: []string{"w"}, Metrics: []schema.MetricRange{{Name: "loss", Min: 0, Max: 1}}}
+	rules := schema.Egress{Tensors: []string{"w"}, Metrics: []schema.Range{{Name: "loss", Min: 0, Max: 1}}}
 	p := forecastPlan("fx.builtin.MLP", rules)
 	f, err := NewForecast(p, forecastModel, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewContract(p.Tasks, forecastModel, rules)
+	c, err := NewContract(Terms{Tasks: p.Tasks, Model: forecastModel, Plan: rules})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestForecastDoesNotOverflow(t *testing.T) {
 
 func TestOptimizerState(t *testing.T) {
 	drop := schema.Egress{Filters: []schema.EgressFilter{{Name: "drop", Settings: map[string]any{"tensors": []any{"__opt_*"}}}}}
-	for fate, rules := range map[string]schema.Egress{FateRefused: {}, FateDropped: drop} {
+	for fate, rules := range map[string]schema.Egress{FateSent: {}, FateRefused: {Tensors: []string{"w", "count"}}, FateDropped: drop} {
 		f, err := NewForecast(forecastPlan("src.run.Runner", rules), forecastModel, 0, true)
 		if err != nil {
 			t.Fatal(err)

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"fx/schema"
@@ -27,7 +29,7 @@ type Entry struct {
 	Time     time.Time `json:"time"`
 	Round    int       `json:"round"`
 	Task     string    `json:"task"`
-	Kind     string    `json:"kind"` // KindTensor, KindMetric or KindDropped
+	Kind     string    `json:"kind"` // KindTensor, KindMetric, KindDropped, KindPrivacy or KindRefused
 	Name     string    `json:"name"`
 	Shape    []int     `json:"shape"`
 	Bytes    int64     `json:"bytes"`
@@ -35,24 +37,33 @@ type Entry struct {
 	Norm     float64   `json:"norm"`              // of a tensor
 	Value    float64   `json:"value"`             // of a metric
 	Filters  []string  `json:"filters,omitempty"` // that changed the tensor, or left it out
+	Privacy  *Privacy  `json:"privacy,omitempty"` // of KindPrivacy
+	Reason   string    `json:"reason,omitempty"`  // of KindRefused: the rule, without values
 }
 
-// Kinds of an Entry. What was dropped did not leave: it has no bytes and no
-// digest.
+// Kinds of an Entry. Only tensors and metrics left: what was dropped or refused
+// has no bytes and no digest.
 const (
 	KindTensor  = "tensor"
 	KindMetric  = "metric"
-	KindDropped = "dropped"
+	KindDropped = "dropped" // made by the task, left out by a filter
+	KindPrivacy = "privacy" // what the noised result above costs, and the account after it
+	KindRefused = "refused" // a task tried to send it, and nothing of the result left
 )
+
+// chain is what is known of a ledger after some of its lines.
+type chain struct {
+	last  Entry
+	hash  string // of the last line
+	spent spent
+}
 
 // Ledger is the hash-chained record of what left a site, one JSON object a
 // line. A changed, missing or reordered line breaks the chain.
 type Ledger struct {
-	f     *os.File
-	last  Entry
-	hash  string
-	spent spent
-	now   func() time.Time
+	chain
+	f   *os.File
+	now func() time.Time
 }
 
 // OpenLedger opens or creates a ledger and verifies its chain. A last line that
@@ -62,8 +73,8 @@ func OpenLedger(path string, now func() time.Time) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the egress ledger: %v", err)
 	}
-	l := &Ledger{f: f, spent: newSpent(), now: now}
-	whole, err := l.verify()
+	l := &Ledger{chain: chain{spent: newSpent()}, f: f, now: now}
+	whole, _, err := l.read(f, nil)
 	if err == nil {
 		err = f.Truncate(whole)
 	}
@@ -87,36 +98,78 @@ func syncFolder(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// verify reads all lines and returns the length of the whole ones.
-func (l *Ledger) verify() (int64, error) {
-	r := bufio.NewReaderSize(l.f, maxLine)
-	var whole int64
+// ReadLedger verifies the chain of a ledger that another process may be writing
+// to, and hands over each line and its digest. The error wraps schema.ErrInvalid
+// if the chain is broken, and is visit's if that has one.
+func ReadLedger(r io.Reader, visit func(e Entry, hash string) error) (Summary, error) {
+	c := chain{spent: newSpent()}
+	_, torn, err := c.read(r, visit)
+	if err != nil {
+		return Summary{}, err
+	}
+	s := Summary{Entries: c.last.Sequence, Head: c.hash, Unfinished: torn, Bytes: c.spent.run, Rounds: []RoundTotal{}}
+	for _, round := range slices.Sorted(maps.Keys(c.spent.rounds)) {
+		s.Rounds = append(s.Rounds, RoundTotal{Round: round, Bytes: c.spent.rounds[round]})
+	}
+	if p := c.spent.privacy; p.Releases > 0 {
+		s.Privacy = &p
+	}
+	return s, nil
+}
+
+// Summary is what a whole ledger adds up to.
+type Summary struct {
+	Entries    int64        `json:"entries"`
+	Head       string       `json:"head"`             // digest of the last line, "" of an empty ledger
+	Unfinished int          `json:"unfinished_bytes"` // of a last line that is being written, or that a power cut left
+	Bytes      int64        `json:"bytes"`            // that left; what was sent again unchanged in the same round counts once
+	Rounds     []RoundTotal `json:"rounds"`
+	Privacy    *Privacy     `json:"privacy,omitempty"` // the account of noised results, if there are any
+}
+
+// RoundTotal is what left in one round.
+type RoundTotal struct {
+	Round int   `json:"round"`
+	Bytes int64 `json:"bytes"`
+}
+
+// read follows all whole lines, and returns their length and that of the rest.
+func (c *chain) read(from io.Reader, visit func(Entry, string) error) (whole int64, rest int, err error) {
+	r := bufio.NewReaderSize(from, maxLine)
 	for {
 		line, err := r.ReadSlice('\n')
 		if err == io.EOF {
-			return whole, nil
+			return whole, len(line), nil
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return 0, 0, fmt.Errorf("line %d has more than %d bytes: %w", c.last.Sequence+1, maxLine-1, schema.ErrInvalid)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("line %d: %v", l.last.Sequence+1, err)
+			return 0, 0, fmt.Errorf("line %d: %v", c.last.Sequence+1, err)
 		}
-		if err := l.follow(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
-			return 0, err
+		if err := c.follow(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+			return 0, 0, err
+		}
+		if visit != nil {
+			if err := visit(c.last, c.hash); err != nil {
+				return 0, 0, err
+			}
 		}
 		whole += int64(len(line))
 	}
 }
 
 // follow takes the next line of the chain.
-func (l *Ledger) follow(line []byte) error {
+func (c *chain) follow(line []byte) error {
 	var e Entry
 	if err := schema.DecodeJSON("ledger", line, maxLine, &e); err != nil {
-		return fmt.Errorf("line %d: %w", l.last.Sequence+1, err)
+		return fmt.Errorf("line %d: %w", c.last.Sequence+1, err)
 	}
-	if e.Sequence != l.last.Sequence+1 || e.Previous != l.hash {
-		return fmt.Errorf("line %d does not follow the line before it; the ledger was changed: %w", l.last.Sequence+1, schema.ErrInvalid)
+	if e.Sequence != c.last.Sequence+1 || e.Previous != c.hash {
+		return fmt.Errorf("line %d does not follow the line before it; the ledger was changed: %w", c.last.Sequence+1, schema.ErrInvalid)
 	}
-	l.last, l.hash = e, lineHash(line)
-	l.spent.add(e)
+	c.last, c.hash = e, lineHash(line)
+	c.spent.add(e)
 	return nil
 }
 
@@ -164,6 +217,19 @@ func (l *Ledger) Entries() int64 { return l.last.Sequence }
 func (l *Ledger) Spent(round int) (inRound, inRun int64) {
 	return l.spent.rounds[round], l.spent.run
 }
+
+// Privacy is the account of noised results, of this process and those before
+// it. Its epsilon is at the delta of the last one.
+func (l *Ledger) Privacy() Privacy { return l.spent.privacy }
+
+// Released reports whether a noised result of a task has left in a round.
+func (l *Ledger) Released(round int, task string) bool {
+	return l.spent.released[resultOf{round, task}]
+}
+
+// Head is the digest of the last line, "" of an empty ledger: whoever remembers
+// it can tell later that no line was removed from the end.
+func (l *Ledger) Head() string { return l.hash }
 
 // Close closes the file.
 func (l *Ledger) Close() error { return l.f.Close() }

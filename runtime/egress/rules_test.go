@@ -16,7 +16,7 @@ import (
 
 func contract(t *testing.T, rules schema.Egress) *Contract {
 	t.Helper()
-	c, err := NewContract(tasks, model, rules)
+	c, err := NewContract(Terms{Tasks: tasks, Model: model, Plan: rules})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestOnlyGlobbedTensorsLeave(t *testing.T) {
 }
 
 func TestMetricRanges(t *testing.T) {
-	c := contract(t, schema.Egress{Metrics: []schema.MetricRange{{Name: "loss", Min: 0, Max: 10}}})
+	c := contract(t, schema.Egress{Metrics: []schema.Range{{Name: "loss", Min: 0, Max: 10}}})
 	for _, v := range []float64{0, 3, 10} {
 		if err := c.Metric("train", "loss", v); err != nil {
 			t.Errorf("%v: %v", v, err)
@@ -97,7 +97,7 @@ func TestMetricRanges(t *testing.T) {
 	if err := c.Metric("train", "loss", 11); !strings.Contains(err.Error(), "egress.metrics.loss allows 0 to 10") {
 		t.Errorf("error %v does not name the rule", err)
 	}
-	none := contract(t, schema.Egress{Metrics: []schema.MetricRange{}})
+	none := contract(t, schema.Egress{Metrics: []schema.Range{}})
 	if err := none.Metric("train", "loss", 1); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "egress.metrics") {
 		t.Errorf("error %v, want a refusal: no metric is listed", err)
 	}
@@ -125,19 +125,19 @@ func TestByteLimits(t *testing.T) {
 		{"fills a round", line(0, "w", 100, "a"), ""},
 		{"one byte more", line(0, "v", 1, "b"), "egress.bytes_per_round allows 100"},
 		{"the same again", line(0, "w", 100, "a"), ""},
-		{"other values", line(0, "w", 100, "c"), "round 0 would send 100 bytes after 100"},
+		{"other values", line(0, "w", 100, "c"), "would send 100 bytes after 100 of round 0"},
 		{"another round", line(1, "w", 100, "d"), ""},
 		{"an earlier round again", line(0, "w", 100, "a"), "egress.bytes_per_round"},
 		{"more than the rest of the run", line(2, "w", 51, "e"), "egress.bytes_per_run allows 250"},
 		{"the rest", line(2, "w", 50, "e"), ""},
-		{"nothing is left", line(3, "w", 1, "f"), "1 bytes after 250 in the whole run"},
+		{"nothing is left", line(3, "w", 1, "f"), "would send 1 bytes in round 3 after 250 of the whole run"},
 	}
 	for _, step := range steps {
 		// Each step is a new process: the ledger is all that is known of those before.
 		if l, err = open(t, path); err != nil {
 			t.Fatal(err)
 		}
-		err := c.Result(l, step.entry.Round, []Entry{step.entry})
+		err := c.Result(l, "train", step.entry.Round, []Entry{step.entry})
 		if step.want == "" {
 			if err != nil {
 				t.Fatalf("%s: %v", step.name, err)
@@ -186,7 +186,7 @@ func TestNothingLeavesTwiceInOneResult(t *testing.T) {
 	loss := Entry{Task: "train", Kind: KindMetric, Name: "loss", Bytes: 4}
 	other := loss
 	other.Value = 2
-	if err := contract(t, schema.Egress{}).Result(l, 0, []Entry{loss, other}); !errors.Is(err, ErrRefused) {
+	if err := contract(t, schema.Egress{}).Result(l, "train", 0, []Entry{loss, other}); !errors.Is(err, ErrRefused) {
 		t.Errorf("error %v, want a refusal of a metric that is reported twice", err)
 	}
 }
@@ -200,7 +200,7 @@ func TestFilters(t *testing.T) {
 		"drop":                 {schema.EgressFilter{Name: "drop", Settings: m{"tensors": []any{"a.*"}}}, ""},
 		"clip everything":      {schema.EgressFilter{Name: "clip", Settings: m{"norm": 1}}, ""},
 		"clip some":            {schema.EgressFilter{Name: "clip", Settings: m{"norm": 0.5, "tensors": []any{"a.*"}}}, ""},
-		"noise":                {schema.EgressFilter{Name: "gaussian", Settings: m{"sigma": 1.0}}, `there is no egress filter "gaussian"; this version has clip, drop`},
+		"gaussian":             {schema.EgressFilter{Name: "gaussian", Settings: m{"sigma": 1.0}}, `there is no egress filter "gaussian"; this version has clip, drop, noise, quantise`},
 		"misspelt":             {schema.EgressFilter{Name: "dorp"}, `did you mean "drop"`},
 		"drop without a glob":  {schema.EgressFilter{Name: "drop"}, "tensors is missing"},
 		"drop with no glob":    {schema.EgressFilter{Name: "drop", Settings: m{"tensors": []any{}}}, "at least one"},
@@ -214,7 +214,7 @@ func TestFilters(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := NewContract(tasks, model, schema.Egress{Filters: []schema.EgressFilter{tt.filter}})
+			_, err := NewContract(Terms{Tasks: tasks, Model: model, Plan: schema.Egress{Filters: []schema.EgressFilter{tt.filter}}})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
@@ -248,7 +248,7 @@ func TestClipBoundsTheWholeChange(t *testing.T) {
 		"exactly at the border": {[]schema.EgressFilter{clip(5, "a.*")}, []float64{1, 1, 1}},
 	}
 	for name, tt := range tests {
-		if got := contract(t, schema.Egress{Filters: tt.filters}).Factors(changes); !slices.Equal(got, tt.want) {
+		if got, _ := contract(t, schema.Egress{Filters: tt.filters}).Factors(changes); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: factors %v, want %v", name, got, tt.want)
 		}
 	}

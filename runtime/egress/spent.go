@@ -6,18 +6,29 @@ import (
 	"math"
 )
 
-// spent adds up what a ledger's lines let leave. What is sent again as it was
-// in the round at hand, after a broken connection or a restart, counts once: the
-// other side learns nothing from it.
+// spent adds up what a ledger's lines let leave, in bytes and in privacy. What is
+// sent again as it was in the round at hand, after a broken connection or a
+// restart, counts once: the other side learns nothing from it. A noised result
+// that is sent again never costs privacy again.
 type spent struct {
 	run    int64
 	rounds map[int]int64
 	latest int                        // the last round so far
 	seen   map[[sha256.Size]byte]bool // what left in it
+
+	releases map[string]bool   // noised results, by their digest
+	released map[resultOf]bool // rounds and tasks that made them
+	privacy  Privacy           // of them all
+}
+
+// resultOf names a result of a task.
+type resultOf struct {
+	round int
+	task  string
 }
 
 func newSpent() spent {
-	return spent{rounds: map[int]int64{}, latest: math.MinInt, seen: map[[sha256.Size]byte]bool{}}
+	return spent{rounds: map[int]int64{}, latest: math.MinInt, seen: map[[sha256.Size]byte]bool{}, releases: map[string]bool{}, released: map[resultOf]bool{}}
 }
 
 // key is equal for lines that say the same thing.
@@ -41,6 +52,10 @@ func (s *spent) cost(e Entry) int64 {
 }
 
 func (s *spent) add(e Entry) {
+	if e.Kind == KindPrivacy && e.Privacy != nil && !s.releases[e.SHA256] {
+		s.releases[e.SHA256], s.released[resultOf{e.Round, e.Task}] = true, true
+		s.privacy = s.privacy.after(e.Privacy.Mu, e.Privacy.Delta)
+	}
 	cost := s.cost(e)
 	s.run += cost
 	s.rounds[e.Round] += cost
