@@ -377,7 +377,7 @@ func TestNewRefuses(t *testing.T) {
 		settings, data m
 		want           string
 	}{
-		{"src.taskrunner.Mine", csv, nil, nil, "no task runner that can be run"},
+		{"fx.bultin.MLP", csv, nil, nil, "no task runner that can be run"},
 		{"fx.builtin.MPL", csv, nil, nil, `did you mean "fx.builtin.MLP"`},
 		{mlp, csv, m{"features": 3, "hidden": 2}, nil, "classes is missing"},
 		{mlp, csv, m{"features": 3, "hidden": 2, "classes": 0}, nil, "classes is 0; a whole number from 1"},
