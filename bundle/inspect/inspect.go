@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"path"
 	"slices"
@@ -58,7 +59,10 @@ type Plan struct {
 	NewConnection bool     `json:"new_connection_per_request"`
 	TaskRunner    string   `json:"task_runner"`
 	DataLoader    string   `json:"data_loader"`
-	BundledCode   bool     `json:"bundled_code"` // task runner or data loader come from the bundle
+	Kind          string   `json:"kind"`              // what does the tasks: "builtin", "python", "process" or "wasm"
+	Command       []string `json:"command,omitempty"` // of the kinds process and wasm: program or module, and arguments
+	BundledCode   bool     `json:"bundled_code"`      // code of the bundle runs at the sites, in the box
+	Box           Box      `json:"box"`               // what it asks of the box
 	Assigner      string   `json:"assigner"`
 	Straggler     string   `json:"straggler_policy"`
 	Pipeline      string   `json:"compression_pipeline"`
@@ -68,6 +72,21 @@ type Plan struct {
 	TensorBytes   int64    `json:"tensor_bytes"` // of the model once
 
 	Egress *egress.Forecast `json:"egress"` // what leaves a site, by the contract that its runtime enforces
+}
+
+// Box is the plan's section box: what task code asks of the box that it runs in.
+// Zero values ask for nothing; the site's own limits hold in any case.
+type Box struct {
+	Level       string   `json:"level,omitempty"`
+	Cgroup      bool     `json:"cgroup,omitempty"`
+	Memory      int64    `json:"memory,omitempty"`
+	Scratch     int64    `json:"scratch,omitempty"`
+	Processes   int      `json:"processes,omitempty"`
+	OpenFiles   int      `json:"open_files,omitempty"`
+	CPUs        float64  `json:"cpus,omitempty"`
+	TaskTimeout float64  `json:"task_timeout_seconds,omitempty"`
+	Env         []string `json:"env,omitempty"` // NAME=VALUE, sorted
+	Devices     []string `json:"devices,omitempty"`
 }
 
 // Task is one task of the plan.
@@ -155,7 +174,9 @@ func plan(f *bundle.Federation, tree fs.FS) (*Plan, error) {
 		Assigner: r.Assigner.Template, Straggler: r.Straggler.Template, Pipeline: r.Compression.Template,
 		Tasks: []Task{}, Model: path.Clean(r.Aggregator.InitStatePath), Tensors: []Tensor{},
 	}
-	p.BundledCode = bundled(p.TaskRunner) || bundled(p.DataLoader)
+	p.Kind, p.Command = kind(r.TaskRunner)
+	p.BundledCode = p.Kind != kindBuiltin
+	p.Box = box(r.Box)
 	for _, t := range r.Tasks {
 		p.Tasks = append(p.Tasks, task(t))
 	}
@@ -186,13 +207,50 @@ func task(t schema.Task) Task {
 	return out
 }
 
-// bundled reports whether a template names code that travels in the bundle.
-func bundled(template string) bool { return strings.HasPrefix(template, "src.") }
+// Kinds of task runner, as runtime/taskrunner has them.
+const (
+	kindBuiltin = "builtin"
+	kindPython  = "python"
+	kindProcess = "process"
+	kindWasm    = "wasm"
+)
+
+// kind says what does the tasks of a task runner, and with which command line.
+func kind(c schema.Component) (string, []string) {
+	texts := func(key string) []string {
+		var out []string
+		list, _ := c.Settings[key].([]any)
+		for _, item := range list {
+			out = append(out, fmt.Sprint(item))
+		}
+		return out
+	}
+	switch {
+	case strings.HasPrefix(c.Template, "fx.builtin."):
+		return kindBuiltin, nil
+	case strings.HasPrefix(c.Template, "fx.process."):
+		return kindProcess, texts("command")
+	case strings.HasPrefix(c.Template, "fx.wasm."):
+		return kindWasm, append([]string{fmt.Sprint(c.Settings["module"])}, texts("args")...)
+	}
+	return kindPython, nil
+}
+
+func box(b schema.Box) Box {
+	out := Box{
+		Level: b.Level, Cgroup: b.Cgroup, Memory: b.Memory, Scratch: b.Scratch, Processes: b.Processes, OpenFiles: b.OpenFiles,
+		CPUs: b.CPUs, TaskTimeout: b.TaskTimeout.Seconds(), Devices: b.Devices,
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
+		out.Env = append(out.Env, name+"="+b.Env[name])
+	}
+	return out
+}
 
 func (p *Plan) notes() []Note {
 	var list []Note
 	if p.BundledCode {
-		list = append(list, Note{"bundled-code", "src/", "code of this bundle runs at your site: read src/"})
+		list = append(list, Note{"bundled-code", "src/", "code of this bundle runs at your site, in a box: read src/"})
 	}
 	if !p.TLS || !p.ClientAuth {
 		list = append(list, Note{"no-tls", p.File, "the plan switches off TLS or client authentication; the runtime refuses it"})

@@ -203,6 +203,34 @@ func TestBrokenPlan(t *testing.T) {
 	}
 }
 
+// TestBox: the report shows what runs, and what it asks of the box.
+func TestBox(t *testing.T) {
+	w := tree(t)
+	process := strings.NewReplacer("fx.builtin.NoOp\n  settings: {}", "fx.process.TaskRunner\n  settings: {command: [python3, src/run.py]}", "fx.builtin.NoData", "fx.data.Folder").Replace(plan)
+	w["plan/plan.yaml"].Data = []byte(process + `box:
+  level: full
+  memory: 1073741824
+  env: {B: "2", A: "1"}
+  devices: [/dev/nvidia0]
+`)
+	r := report(t, w)
+	if r.Plan == nil {
+		t.Fatal(r.PlanError)
+	}
+	var b strings.Builder
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"a program that this bundle names, in a box", `command      ["python3" "src/run.py"]`,
+		`of the box   at least level full, 1.0 GiB of memory, environment ["A=1" "B=2"], DEVICES ["/dev/nvidia0"], which make the box weaker`, "(bundled-code)",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, b.String())
+		}
+	}
+}
+
 // TestEgress: the report shows the contract that a site enforces.
 func TestEgress(t *testing.T) {
 	w := tree(t)
@@ -217,6 +245,9 @@ func TestEgress(t *testing.T) {
 	r := report(t, w)
 	if r.Plan == nil {
 		t.Fatal(r.PlanError)
+	}
+	if r.Plan.Kind != "python" || !r.Plan.BundledCode {
+		t.Errorf("kind %q, code of the bundle %t", r.Plan.Kind, r.Plan.BundledCode)
 	}
 	e := r.Plan.Egress
 	if e.RoundLimit != 100 || e.MaxRoundBytes != 100 || e.RunBytes != 7*e.RoundBytes || len(e.Filters) != 1 || len(e.Optimizer) == 0 {

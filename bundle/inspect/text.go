@@ -113,15 +113,15 @@ func oneLine(s string) string {
 
 func (p *printer) plan(f *Plan) {
 	p.head("WHAT RUNS")
-	code := "built into fx: no code of this bundle runs"
-	if f.BundledCode {
-		code = "code of this bundle (src/)"
-	}
-	p.line("%s", code)
+	p.line("%s", whatRuns[f.Kind])
 	p.line("task runner  %s", f.TaskRunner)
+	if len(f.Command) > 0 {
+		p.line("command      %q", f.Command)
+	}
 	p.line("data loader  %s", f.DataLoader)
 	p.line("rounds       %d, assigned by %s, closed by %s", f.Rounds, short(f.Assigner), short(f.Straggler))
 	p.line("federation   %s (plan hash %s)", f.FederationID, f.Hash)
+	p.box(f)
 	rows := make([][]string, len(f.Tasks))
 	for i, t := range f.Tasks {
 		rows[i] = []string{t.Name, t.Function, t.Apply, t.Aggregation, orNone(t.Metrics)}
@@ -139,6 +139,39 @@ func (p *printer) plan(f *Plan) {
 	p.line("collaborators: %s", orNone(f.Collaborators))
 }
 
+// whatRuns says in a sentence what runs at a site, by kind of task runner.
+var whatRuns = map[string]string{
+	kindBuiltin: "built into fx: no code of this bundle runs",
+	kindPython:  "Python code of this bundle (src/), in a box without network, keys and environment",
+	kindProcess: "a program that this bundle names, in a box without network, keys and environment",
+	kindWasm:    "a WebAssembly module of this bundle, in a box without network, keys, environment and the host's programs",
+}
+
+// box says what code of the bundle asks of the box that it runs in.
+func (p *printer) box(f *Plan) {
+	if !f.BundledCode {
+		return
+	}
+	var asks []string
+	add := func(asked bool, format string, a ...any) {
+		if asked {
+			asks = append(asks, fmt.Sprintf(format, a...))
+		}
+	}
+	b := f.Box
+	add(b.Level != "", "at least level %s", b.Level)
+	add(b.Cgroup, "a cgroup")
+	add(b.Memory > 0, "%s of memory", ui.Bytes(b.Memory))
+	add(b.Scratch > 0, "%s of scratch", ui.Bytes(b.Scratch))
+	add(b.Processes > 0, "%d processes", b.Processes)
+	add(b.OpenFiles > 0, "%d open files", b.OpenFiles)
+	add(b.CPUs > 0, "%v processors", b.CPUs)
+	add(b.TaskTimeout > 0, "%v s for a task", b.TaskTimeout)
+	add(len(b.Env) > 0, "environment %q", b.Env)
+	add(len(b.Devices) > 0, "DEVICES %q, which make the box weaker", b.Devices)
+	p.line("of the box   %s", orNone(asks))
+}
+
 // leaves says what the egress contract of a site will be.
 func (p *printer) leaves(f *Plan) {
 	e := f.Egress
@@ -150,6 +183,9 @@ func (p *printer) leaves(f *Plan) {
 	for _, filter := range e.Filters {
 		p.line("filter       %s", filter)
 	}
+	if e.Privacy != nil {
+		p.line("privacy      epsilon %.3g at delta %v in %d rounds, of the tensors alone", e.Privacy.EpsilonRun, e.Privacy.Delta, e.Rounds)
+	}
 	var rows [][]string
 	for _, t := range e.Tasks {
 		for _, m := range t.Metrics {
@@ -159,11 +195,11 @@ func (p *printer) leaves(f *Plan) {
 	p.rows([]string{"METRIC", "TASK", "RANGE", "FATE"}, rows)
 	rows = nil
 	for _, t := range e.Tensors {
-		rows = append(rows, []string{t.Name, t.DType, fmt.Sprint(t.Shape), fmt.Sprint(t.Bytes), t.Fate})
+		rows = append(rows, []string{t.Name, t.DType, fmt.Sprint(t.Shape), fmt.Sprint(t.Bytes), t.Range(), t.Fate})
 	}
-	p.rows([]string{"TENSOR", "TYPE", "SHAPE", "BYTES", "FATE"}, rows)
+	p.rows([]string{"TENSOR", "TYPE", "SHAPE", "BYTES", "RANGE", "FATE"}, rows)
 	if len(e.Optimizer) > 0 {
-		p.line("OpenFL's PyTorch runner also sends the optimizer's state; what it is depends on the code:")
+		p.line("OpenFL's PyTorch runner can also send the optimizer's state; what it is depends on the code:")
 		rows = nil
 		for _, s := range e.Optimizer {
 			rows = append(rows, []string{s.Optimizer, fmt.Sprintf("%d times the model", s.Multiple), orNone(s.Patterns), s.Fate})

@@ -1,6 +1,8 @@
 package workspace
 
 import (
+	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +49,42 @@ func (f *Folder) code() {
 		}
 	}
 	visit(f.plan.Config(), "")
+	f.program()
+}
+
+// program checks that the program or module of the workspace that the plan runs
+// is there, and that a program can be run.
+func (f *Folder) program() {
+	at := f.plan.Config().At("task_runner", "settings")
+	name, where := at.Lookup("module"), "task_runner.settings.module"
+	switch f.template("task_runner") {
+	case "fx.wasm.TaskRunner":
+	case "fx.process.TaskRunner":
+		command := at.Lookup("command")
+		if command == nil || len(command.Items) == 0 {
+			return // schema/check says so
+		}
+		name, where = command.Items[0], "task_runner.settings.command[0]"
+		if name.Kind == schema.KindString && !strings.Contains(name.Text, "/") {
+			return // a program of the site
+		}
+	default:
+		return
+	}
+	if name == nil || name.Kind != schema.KindString {
+		return // schema/check says so
+	}
+	info, err := fs.Stat(f.root, path.Clean(name.Text))
+	switch {
+	case err != nil || !info.Mode().IsRegular():
+		finding := f.at(name, "missing-module", where, "there is no such file in the workspace")
+		finding.Found, finding.Allowed = name.Describe(), "a path in the workspace, such as src/"+path.Base(name.Text)
+		f.add(finding)
+	case where != "task_runner.settings.module" && info.Mode()&0o100 == 0:
+		finding := f.at(name, "not-executable", where, "the program is not executable")
+		finding.Found, finding.Hint = name.Describe(), "chmod +x "+path.Join(f.dir, name.Text)
+		f.add(finding)
+	}
 }
 
 // class finds the class that a template names, and says what is missing.

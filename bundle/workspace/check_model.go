@@ -34,7 +34,7 @@ func (f *Folder) model() {
 	tensors, err := f.scanModel(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		finding := f.at(node, "missing-model", where, "the initial model is not there")
-		finding.Found, finding.Hint = node.Describe(), "fx plan initialize, in the workspace, with OpenFL"
+		finding.Found, finding.Hint = node.Describe(), "fxrun init "+f.dir
 		if strings.HasPrefix(f.template("task_runner"), "fx.builtin.") {
 			finding.Hint = "fxctl model init " + f.dir
 		}

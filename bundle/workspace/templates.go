@@ -26,10 +26,17 @@ type Template struct {
 	Data    string   `json:"data"`
 	Licence string   `json:"licence"`          // of the data
 	Models  []string `json:"models,omitempty"` // to choose from, the default first
+	Needs   []string `json:"needs,omitempty"`  // what must be installed, besides fxrun and Linux
+	Build   string   `json:"build,omitempty"`  // a command to type in the new workspace
 
 	rounds int
 	data   func(collaborators []string) ([]File, error)
 }
+
+const (
+	digitsText    = "1,797 handwritten digits, 8×8 pixels, dealt to the sites, some held out"
+	digitsLicence = "CC BY 4.0 (UCI, doi:10.24432/C50P49)"
+)
 
 // Templates lists what there is.
 func Templates() []Template {
@@ -37,8 +44,8 @@ func Templates() []Template {
 		{
 			Name:    "digits",
 			Teaches: "learning together: sites with unlike data get a model that none could train alone",
-			Data:    "1,797 handwritten digits, 8×8 pixels, dealt to the sites, some held out",
-			Licence: "CC BY 4.0 (UCI, doi:10.24432/C50P49)",
+			Data:    digitsText,
+			Licence: digitsLicence,
 			Models:  []string{"mlp", "softmax"},
 			rounds:  10,
 			data:    digitsData,
@@ -49,6 +56,60 @@ func Templates() []Template {
 			Data:    "none",
 			Licence: "none needed",
 			rounds:  1,
+		},
+		{
+			Name:    "digits-numpy",
+			Teaches: "a model of your own: classes written for OpenFL, with NumPy",
+			Data:    digitsText,
+			Licence: digitsLicence,
+			Needs:   []string{"python3 with NumPy"},
+			rounds:  10,
+			data:    digitsData,
+		},
+		{
+			Name:    "digits-torch",
+			Teaches: "a PyTorch module and Adam, whose state stays at the site",
+			Data:    digitsText,
+			Licence: digitsLicence,
+			Needs:   []string{"python3 with PyTorch"},
+			rounds:  10,
+			data:    digitsData,
+		},
+		{
+			Name:    "tabular-sklearn",
+			Teaches: "a table and an estimator of scikit-learn",
+			Data:    "569 tumours, 30 measurements each, which come with scikit-learn",
+			Licence: "CC BY 4.0 (UCI, doi:10.24432/C5DW2B)",
+			Needs:   []string{"python3 with scikit-learn"},
+			rounds:  10,
+		},
+		{
+			Name:    "histogram",
+			Teaches: "federated analytics: a histogram over all sites, by a program without packages",
+			Data:    "invented patients: age and days of stay",
+			Licence: "none needed",
+			Needs:   []string{"/usr/bin/python3"},
+			rounds:  1,
+			data:    patientsData,
+		},
+		{
+			Name:    "shell",
+			Teaches: "any program can be task code: the mean image of all digits, by a shell script",
+			Data:    digitsText,
+			Licence: digitsLicence,
+			Needs:   []string{"/usr/bin/jq"},
+			rounds:  2,
+			data:    digitsData,
+		},
+		{
+			Name:    "wasm-go",
+			Teaches: "a WebAssembly module, built from Go, that needs nothing at a site but fxrun",
+			Data:    digitsText,
+			Licence: digitsLicence,
+			Needs:   []string{"Go 1.24, once, to build the module"},
+			Build:   "GOOS=wasip1 GOARCH=wasm go build -C src -trimpath -buildvcs=false -ldflags '-s -w' -o model.wasm .",
+			rounds:  10,
+			data:    digitsData,
 		},
 	}
 }
@@ -66,17 +127,19 @@ type TemplateOptions struct {
 // MaxCollaborators is how many a template serves.
 const MaxCollaborators = 64
 
-// File is one file of a new workspace, by its slash-separated path.
+// File is one file of a new workspace, by its slash-separated path. Mode 0 is
+// that of a file which cannot be executed.
 type File struct {
 	Path string
 	Data []byte
+	Mode fs.FileMode
 }
 
 // Render makes the files of a new workspace, except the initial model, which
 // only a task runner can make. The same options give the same bytes. Errors that
 // are the options' fault wrap schema.ErrInvalid.
 func Render(o TemplateOptions) ([]File, error) {
-	t, err := find(o.Template)
+	t, err := FindTemplate(o.Template)
 	if err != nil {
 		return nil, err
 	}
@@ -84,23 +147,29 @@ func Render(o TemplateOptions) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []File{{Path: ".workspace"}}
-	if files[0].Data, err = fs.ReadFile(templateFiles, "templates/common/workspace.yaml"); err != nil {
-		return nil, err
-	}
+	files := []File{{Path: schemaFile, Data: []byte(schema.PlanSchema())}}
 	for _, f := range []struct{ to, from string }{
-		{"README.md", t.Name + "/README.md.tmpl"},
-		{"plan/cols.yaml", "common/cols.yaml.tmpl"},
-		{"plan/data.yaml", t.Name + "/data.yaml.tmpl"},
-		{"plan/plan.yaml", t.Name + "/plan.yaml.tmpl"},
+		{".workspace", "workspace.yaml.tmpl"},
+		{"README.md", "README.md.tmpl"},
+		{"plan/cols.yaml", "cols.yaml.tmpl"},
+		{"plan/data.yaml", "data.yaml.tmpl"},
+		{"plan/plan.yaml", "plan.yaml.tmpl"},
 	} {
-		data, err := execute(f.from, v)
+		from := path.Join("templates", t.Name, f.from)
+		if _, err := fs.Stat(templateFiles, from); err != nil {
+			from = path.Join("templates/common", f.from)
+		}
+		data, err := execute(from, v)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{f.to, data})
+		files = append(files, File{Path: f.to, Data: data})
 	}
-	files = append(files, File{schemaFile, []byte(schema.PlanSchema())})
+	code, err := templateCode(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, code...)
 	if t.data != nil {
 		data, err := t.data(v.Collaborators)
 		if err != nil {
@@ -112,7 +181,36 @@ func Render(o TemplateOptions) ([]File, error) {
 	return files, nil
 }
 
-func find(name string) (Template, error) {
+// templateCode lists what a template has in src, and its requirements.txt, byte
+// for byte. A file whose name ends in .tmpl, which keeps Go's tools from taking it
+// for a part of fx, is named without.
+func templateCode(name string) ([]File, error) {
+	var files []File
+	dir := path.Join("templates", name)
+	err := fs.WalkDir(templateFiles, dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		to := strings.TrimPrefix(p, dir+"/")
+		if !strings.HasPrefix(to, "src/") && to != requirementsFile {
+			return nil
+		}
+		data, err := fs.ReadFile(templateFiles, p)
+		if err != nil {
+			return err
+		}
+		f := File{Path: strings.TrimSuffix(to, ".tmpl"), Data: data}
+		if strings.HasSuffix(f.Path, ".sh") {
+			f.Mode = 0o755
+		}
+		files = append(files, f)
+		return nil
+	})
+	return files, err
+}
+
+// FindTemplate returns the template of this name.
+func FindTemplate(name string) (Template, error) {
 	var names []string
 	for _, t := range Templates() {
 		if t.Name == name {
@@ -199,7 +297,7 @@ func (v values) check() error {
 }
 
 func execute(name string, v values) ([]byte, error) {
-	t, err := template.New(path.Base(name)).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name)
+	t, err := template.New(path.Base(name)).Option("missingkey=error").ParseFS(templateFiles, name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read template %q: %v", name, err)
 	}

@@ -53,13 +53,13 @@ func digitsData(collaborators []string) ([]File, error) {
 		return nil, err
 	}
 	files := []File{
-		{"data/SOURCE.md", source},
-		{path.Join("data", holdout, "valid.csv"), lines(held)},
+		{Path: "data/SOURCE.md", Data: source},
+		{Path: path.Join("data", holdout, "valid.csv"), Data: lines(held)},
 	}
 	for site, name := range collaborators {
 		files = append(files,
-			File{path.Join("data", name, "train.csv"), lines(train[site])},
-			File{path.Join("data", name, "valid.csv"), lines(valid[site])})
+			File{Path: path.Join("data", name, "train.csv"), Data: lines(train[site])},
+			File{Path: path.Join("data", name, "valid.csv"), Data: lines(valid[site])})
 	}
 	return files, nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -87,20 +88,57 @@ func TestTemplates(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, p := range paths {
-					if files[p.Path+"/train.csv"] == "" || files[p.Path+"/valid.csv"] == "" {
-						t.Errorf("there is no data for %s in %s", p.Name, p.Path)
+					if there := hasBelow(files, p.Path+"/"); there != (tmpl.data != nil) {
+						t.Errorf("data for %s in %s: %v, want %v", p.Name, p.Path, there, tmpl.data != nil)
 					}
 				}
-				if tmpl.data != nil && len(paths) != len(names) {
+				if r.DataLoader.Template != "fx.builtin.NoData" && len(paths) != len(names) {
 					t.Errorf("data.yaml has %d lines, want %d", len(paths), len(names))
 				}
+				builtin := strings.HasPrefix(r.TaskRunner.Template, "fx.builtin.")
+				if hasBelow(files, "src/") == builtin || len(tmpl.Needs) == 0 != builtin {
+					t.Errorf("task runner %s, code in src: %v, needs: %q", r.TaskRunner.Template, hasBelow(files, "src/"), tmpl.Needs)
+				}
 				for path, data := range files {
-					if strings.Contains(data, "{{") || strings.Contains(data, "<no value>") {
+					if !strings.HasPrefix(path, "src/") && strings.Contains(data, "{{") || strings.Contains(data, "<no value>") {
 						t.Errorf("%s is not filled in", path)
 					}
 				}
 			})
 		}
+	}
+}
+
+// hasBelow tells whether one of the files is below a folder.
+func hasBelow(files map[string]string, folder string) bool {
+	for path := range files {
+		if strings.HasPrefix(path, folder) {
+			return true
+		}
+	}
+	return false
+}
+
+// A new workspace of every template is sound: the initial model, which needs a
+// task runner, is all that it lacks.
+func TestTemplatesAreSound(t *testing.T) {
+	for _, tmpl := range Templates() {
+		t.Run(tmpl.Name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "ward")
+			files, err := Render(TemplateOptions{Template: tmpl.Name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := Write(dir, files, func(string) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range checkTree(os.DirFS(dir)) {
+				built := f.ID == "missing-module" && tmpl.Build != "" // the command makes the module
+				if f.ID != "missing-model" && !built {
+					t.Errorf("%s", f)
+				}
+			}
+		})
 	}
 }
 
@@ -112,6 +150,7 @@ func TestRenderRefuses(t *testing.T) {
 		{TemplateOptions{Template: "digit"}, `did you mean "digits"`},
 		{TemplateOptions{Template: "digits", Model: "cnn"}, "allowed: mlp, softmax"},
 		{TemplateOptions{Template: "no-op", Model: "mlp"}, "no choice of models"},
+		{TemplateOptions{Template: "digits-numpy", Model: "mlp"}, "no choice of models"},
 		{TemplateOptions{Template: "no-op", Collaborators: []string{"a", "a"}}, "twice"},
 		{TemplateOptions{Template: "no-op", Collaborators: []string{"Hospital A"}}, "Hospital A"},
 		{TemplateOptions{Template: "no-op", Collaborators: []string{"model"}}, "model"},
@@ -200,7 +239,7 @@ func TestDigitsDeal(t *testing.T) {
 func TestWrite(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "deep", "ward")
-	files := []File{{"a.txt", []byte("A")}, {"plan/b.txt", []byte("B")}}
+	files := []File{{Path: "a.txt", Data: []byte("A")}, {Path: "plan/b.sh", Data: []byte("B"), Mode: 0o755}}
 	err := Write(dir, files, func(folder string) error {
 		if _, err := os.Stat(dir); err == nil {
 			t.Error("the workspace is there before it is whole")
@@ -210,9 +249,14 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"a.txt": "A", "plan/b.txt": "B", "c.txt": "C"} {
+	for name, want := range map[string]string{"a.txt": "A", "plan/b.sh": "B", "c.txt": "C"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
 			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
+		}
+	}
+	for name, want := range map[string]bool{"a.txt": false, "plan/b.sh": true} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || runtime.GOOS != "windows" && info.Mode()&0o100 != 0 != want {
+			t.Errorf("%s has the mode %v, %v", name, info.Mode(), err)
 		}
 	}
 	never := func(string) error { t.Error("finish was called"); return nil }

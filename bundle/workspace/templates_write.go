@@ -37,7 +37,7 @@ func Write(dir string, files []File, finish func(folder string) error) (err erro
 		return cannotCreate(dir, err)
 	}
 	for _, f := range files {
-		if err := writeFile(filepath.Join(folder, filepath.FromSlash(f.Path)), f.Data); err != nil {
+		if err := writeFile(filepath.Join(folder, filepath.FromSlash(f.Path)), f); err != nil {
 			return cannotCreate(dir, err)
 		}
 	}
@@ -81,15 +81,19 @@ func checkTarget(dir string) error {
 	return nil
 }
 
-func writeFile(path string, data []byte) error {
+func writeFile(path string, file File) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	mode := file.Mode
+	if mode == 0 {
+		mode = 0o644
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = f.Write(file.Data)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

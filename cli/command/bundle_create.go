@@ -157,7 +157,7 @@ func checkWorkspace(tree fs.FS, dir string) (model string, err error) {
 	info, err := fs.Stat(tree, model)
 	if err != nil || !info.Mode().IsRegular() {
 		return "", ui.Hint(fmt.Errorf("%w: cannot bundle %q: the initial model %q, which the plan names, is not there", schema.ErrInvalid, dir, model),
-			"fxctl model init %s", dir)
+			"%s", makeModel(resolved.TaskRunner.Template, dir))
 	}
 	return model, nil
 }

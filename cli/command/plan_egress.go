@@ -81,7 +81,7 @@ func runPlanEgress(_ context.Context, o planEgressOptions) (*planEgressResult, e
 		}
 		r.Model = filepath.Join(dir, filepath.FromSlash(f.plan.Draft().Aggregator.InitStatePath))
 		if _, err := os.Stat(r.Model); errors.Is(err, fs.ErrNotExist) {
-			return nil, ui.Hint(fmt.Errorf("there is no initial model %q", r.Model), "fxctl model init %s, or give --model", dir)
+			return nil, ui.Hint(fmt.Errorf("there is no initial model %q", r.Model), "%s, or give --model", makeModel(r.TaskRunner, dir))
 		}
 	}
 	infos, round, err := describeModel(r.Model)
@@ -189,6 +189,12 @@ func (r *planEgressResult) Text(w io.Writer) error {
 	for _, f := range r.Filters {
 		head = append(head, []string{"filter", f.String()})
 	}
+	if p := r.Privacy; p != nil {
+		head = append(head, []string{"privacy", fmt.Sprintf("epsilon %.3g at delta %v in a round, %.3g in %d rounds, of the tensors alone", p.EpsilonRound, p.Delta, p.EpsilonRun, r.Rounds)})
+		if p.MaxEpsilon > 0 {
+			head = append(head, []string{"limit", fmt.Sprintf("epsilon %v, which allows %d of %d rounds", p.MaxEpsilon, p.Rounds, r.Rounds)})
+		}
+	}
 	if err := ui.Table(w, nil, head); err != nil {
 		return err
 	}
@@ -232,8 +238,11 @@ func (r *planEgressResult) taskRows(t egress.TaskForecast) [][]string {
 	}
 	if t.SendsTensors {
 		for _, n := range r.Tensors {
-			shape := shapeText(modelTensor{DType: n.DType, Shape: n.Shape})
-			rows = append(rows, []string{t.Name, "tensor", n.Name, n.DType, shape, strconv.FormatInt(n.Bytes, 10), strings.Join(egress.TensorTags(), ","), n.Fate})
+			shape, fate := shapeText(modelTensor{DType: n.DType, Shape: n.Shape}), n.Fate
+			if n.Fate == egress.FateSent && (n.Min != nil || n.Max != nil) {
+				fate += " " + n.Range()
+			}
+			rows = append(rows, []string{t.Name, "tensor", n.Name, n.DType, shape, strconv.FormatInt(n.Bytes, 10), strings.Join(egress.TensorTags(), ","), fate})
 		}
 	}
 	if len(rows) == 0 {

@@ -20,10 +20,12 @@ import (
 func workspaceCreate() *cli.Command {
 	return &cli.Command{
 		Name:      "create",
-		Usage:     "create a workspace from a template, ready to run",
+		Usage:     "create a workspace from a template",
 		ArgsUsage: "DIR",
 		Description: `DIR must not exist, or be empty. "fxctl workspace templates" lists the
-templates. Examples:
+templates. What is left to do is said at the end: the code of a workspace runs in
+the box of fxrun only, so that "fxrun init" makes the initial model of a template
+that brings code. Examples:
    fxctl workspace create ward --template digits
    fxctl workspace create ward --template digits --collaborator north --collaborator south
    fxctl workspace create check --template no-op --agg-addr agg.example.org --agg-port 8443`,
@@ -72,9 +74,11 @@ type workspaceCreateResult struct {
 	Aggregator    string   `json:"aggregator"` // host:port
 	Rounds        int      `json:"rounds"`
 	TaskRunner    string   `json:"task_runner"`
-	InitialModel  string   `json:"initial_model"` // path inside the workspace
+	InitialModel  string   `json:"initial_model"` // path inside the workspace; "" while there is none
 	Collaborators []string `json:"collaborators"`
-	Files         []string `json:"files"` // paths inside the workspace
+	Files         []string `json:"files"`           // paths inside the workspace
+	Needs         []string `json:"needs,omitempty"` // what must be installed where the tasks run
+	Next          []string `json:"next"`            // what to type, in order
 }
 
 func runWorkspaceCreate(ctx context.Context, o workspaceCreateOptions) (*workspaceCreateResult, error) {
@@ -85,7 +89,14 @@ func runWorkspaceCreate(ctx context.Context, o workspaceCreateOptions) (*workspa
 	if err != nil {
 		return nil, err
 	}
-	result := &workspaceCreateResult{Workspace: o.dir, Template: o.template.Template}
+	template, err := workspace.FindTemplate(o.template.Template)
+	if err != nil {
+		return nil, err
+	}
+	result := &workspaceCreateResult{Workspace: o.dir, Template: template.Name, Needs: template.Needs}
+	if template.Build != "" {
+		result.Next = append(result.Next, fmt.Sprintf("(cd %s && %s)", o.dir, template.Build))
+	}
 	for _, f := range files {
 		result.Files = append(result.Files, f.Path)
 	}
@@ -93,11 +104,15 @@ func runWorkspaceCreate(ctx context.Context, o workspaceCreateOptions) (*workspa
 	if err != nil {
 		return nil, err
 	}
-	o.console.Infof("next: fxctl workspace check %s", o.dir)
+	result.Next = append(result.Next, "fxctl workspace check "+o.dir)
+	for _, command := range result.Next {
+		o.console.Infof("next: %s", command)
+	}
 	return result, nil
 }
 
-// finish reads the new plan as any other, and makes its initial model.
+// finish reads the new plan as any other, and makes its initial model if that takes
+// no code of the workspace.
 func (r *workspaceCreateResult) finish(ctx context.Context, k *ui.Console, folder string) error {
 	plan, err := resolveWorkspace(k, folder)
 	if err != nil {
@@ -113,6 +128,10 @@ func (r *workspaceCreateResult) finish(ctx context.Context, k *ui.Console, folde
 	}
 	r.FederationID, r.Rounds, r.TaskRunner = plan.FederationID, plan.Aggregator.Rounds, plan.TaskRunner.Template
 	r.Aggregator = hostPort(plan.Network)
+	if !builtIn(r.TaskRunner) {
+		r.Next = append(r.Next, makeModel(r.TaskRunner, r.Workspace))
+		return nil
+	}
 	r.InitialModel = filepath.ToSlash(plan.Aggregator.InitStatePath)
 	r.Files = append(r.Files, r.InitialModel)
 	return writeInitialModel(ctx, plan, folder, false)
@@ -138,8 +157,25 @@ func resolveWorkspace(k *ui.Console, folder string) (*schema.Resolved, error) {
 	return plan.Resolve(schema.ResolveOptions{FQDN: name})
 }
 
+// builtIn tells whether a task runner is a part of fx. All others run code of the
+// workspace, which fxctl never does.
+func builtIn(taskRunner string) bool { return strings.HasPrefix(taskRunner, "fx.builtin.") }
+
+// makeModel is the command that makes the initial model of a workspace with that
+// task runner.
+func makeModel(taskRunner, dir string) string {
+	if builtIn(taskRunner) {
+		return "fxctl model init " + dir
+	}
+	return "fxrun init " + dir
+}
+
 // writeInitialModel writes the plan's init_state_path with its task runner.
 func writeInitialModel(ctx context.Context, plan *schema.Resolved, folder string, replace bool) error {
+	if !builtIn(plan.TaskRunner.Template) {
+		return ui.Hint(ui.Usagef("cannot make initial model: the task runner %q is code of the workspace, and fxctl runs none", plan.TaskRunner.Template),
+			"%s", makeModel(plan.TaskRunner.Template, folder))
+	}
 	runner, err := taskrunner.New(taskrunner.Options{TaskRunner: plan.TaskRunner, DataLoader: plan.DataLoader, Tasks: plan.Tasks})
 	if err != nil {
 		return err
@@ -157,12 +193,20 @@ func (r *workspaceCreateResult) Text(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return ui.Table(w, nil, [][]string{
+	model := r.InitialModel
+	if model == "" {
+		model = "none yet"
+	}
+	rows := [][]string{
 		{"federation", r.FederationID},
 		{"aggregator", r.Aggregator},
 		{"collaborators", strings.Join(r.Collaborators, ", ")},
 		{"rounds", fmt.Sprint(r.Rounds)},
 		{"task runner", r.TaskRunner},
-		{"initial model", r.InitialModel},
-	})
+		{"initial model", model},
+	}
+	if len(r.Needs) > 0 {
+		rows = append(rows, []string{"needs", strings.Join(r.Needs, ", ")})
+	}
+	return ui.Table(w, nil, rows)
 }

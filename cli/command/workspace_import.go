@@ -89,7 +89,7 @@ func (r *workspaceImportResult) next() []string {
 		case "missing-model":
 			step = "make the initial model: " + f.Hint
 		case "runner-unavailable":
-			step = "run the plan with OpenFL, or name built-in classes in " + r.Workspace + "/plan/plan.yaml"
+			step = "name classes of OpenFL where the aggregator would run code of the workspace, in " + r.Workspace + "/plan/plan.yaml"
 		case "empty-roster":
 			step = "write the names of the collaborators into " + r.Workspace + "/plan/cols.yaml"
 		case "auto-address":

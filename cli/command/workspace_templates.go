@@ -2,6 +2,7 @@ package command
 
 import (
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,6 +39,9 @@ func (r *workspaceTemplatesResult) Text(w io.Writer) error {
 	var rows [][]string
 	for _, t := range r.Templates {
 		rows = append(rows, []string{t.Name, t.Teaches}, []string{"", "data: " + t.Data}, []string{"", "licence: " + t.Licence})
+		if len(t.Needs) > 0 {
+			rows = append(rows, []string{"", "needs: " + strings.Join(t.Needs, ", ")})
+		}
 	}
 	return ui.Table(w, nil, rows)
 }
