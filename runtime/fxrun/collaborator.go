@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"fx/cli/ui"
 	"fx/runtime/collaborator"
 	"fx/runtime/egress"
-	"fx/runtime/taskrunner"
 	"fx/runtime/transport"
 )
 
@@ -32,7 +32,7 @@ carries on where it was.
 Examples:
    fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward
    fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward --poll-interval 30s`,
-		Flags: append(participantFlags(), nameFlag(), dataFlag(), stateFlag(), logFlag(),
+		Flags: append(slices.Concat(participantFlags(), boxFlags()), nameFlag(), dataFlag(), stateFlag(), egressFlag(), logFlag(),
 			&cli.DurationFlag{Name: "poll-interval", Usage: "with nothing to do, ask again after `TIME` (default: what the aggregator says, 10s)"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -69,7 +69,13 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 		return nil, ui.Usagef("--poll-interval is %v; it must not be negative", c.Duration("poll-interval"))
 	}
 	name := c.String("name")
-	data, err := dataPath(c)
+	if _, err := dataPath(c); err != nil { // before anything is kept
+		return nil, err
+	}
+	if _, err := boxOptions(c); err != nil {
+		return nil, err
+	}
+	site, err := siteEgress(c.String("egress"))
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +108,7 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 	if err != nil {
 		return nil, err
 	}
-	runner, err := taskrunner.New(taskrunner.Options{
-		Workspace: p.verified.Workspace(), DataPath: data,
-		TaskRunner: p.Plan.TaskRunner, DataLoader: p.Plan.DataLoader, Tasks: p.Plan.Tasks, Scratch: scratch, Log: log,
-	})
+	runner, err := p.runner(c, name, scratch, log)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 		"aggregator", fmt.Sprintf("%s:%d", p.Plan.Network.Host, p.Plan.Network.Port))
 	interval := p.Plan.Network.ReconnectInterval
 	report, err := collaborator.Run(ctx, collaborator.Options{
-		Name: name, Plan: p.Plan, Model: infos, Client: client, Runner: runner, Store: store,
+		Name: name, Plan: p.Plan, Model: infos, Site: site, PyTorch: p.pytorch(), Client: client, Runner: runner, Store: store,
 		Scratch: scratch, Ledger: ledger, PollInterval: c.Duration("poll-interval"),
 		Retry: transport.RetryPolicy{Interval: interval, Max: 6 * interval, Jitter: 0.2}, Log: log,
 	})

@@ -30,7 +30,7 @@ given model and data. Nothing is sent.
 Examples:
    fxrun evaluate save/final.safetensors --bundle ward.fxb --data /srv/held-out
    fxrun evaluate save/best.pbuf --bundle ward.fxb --data /srv/held-out --json`,
-		Flags: append(participantFlags(), dataFlag(), logFlag(),
+		Flags: append(slices.Concat(participantFlags(), boxFlags()), dataFlag(), logFlag(),
 			&cli.StringFlag{Name: "task", Usage: "run the plan's task `NAME` (default: the first that validates the global model)"}),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "MODEL")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"fx/cli/ui"
 	"fx/runtime/aggregator"
 	"fx/runtime/collaborator"
+	"fx/runtime/egress"
 	"fx/runtime/journal"
 	"fx/runtime/taskrunner"
 	"fx/runtime/tensor"
@@ -30,11 +32,12 @@ func rehearseCommand() *cli.Command {
 		Description: `Does what "fxrun collaborator" would do, round after round, but instead of
 sending anything it goes on from its own model: proof that code and data fit
 before the federation begins, and the model that this site can reach alone.
+Results are checked as if they were to leave.
 
 Examples:
    fxrun rehearse --bundle ward.fxb --name hospital-a --data /srv/ward --rounds 1
    fxrun rehearse --bundle ward.fxb --name hospital-a --data /srv/ward -o alone.safetensors`,
-		Flags: append(participantFlags(), nameFlag(), dataFlag(), logFlag(),
+		Flags: append(slices.Concat(participantFlags(), boxFlags()), nameFlag(), dataFlag(), egressFlag(), logFlag(),
 			&cli.IntFlag{Name: "rounds", Usage: "stop after `N` rounds (default: the plan's number)"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE` (.safetensors or .pbuf)"},
 		),
@@ -76,6 +79,10 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 	if c.Int("rounds") < 0 {
 		return nil, ui.Usagef("--rounds is %d; it must not be negative", c.Int("rounds"))
 	}
+	site, err := siteEgress(c.String("egress"))
+	if err != nil {
+		return nil, err
+	}
 	p, err := open(ctx, c, hostName())
 	if err != nil {
 		return nil, err
@@ -86,6 +93,9 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if r.contract, err = p.contract(site); err != nil {
+		return nil, err
+	}
 	first, err := aggregator.FirstRound(p.Federation)
 	if err != nil {
 		return nil, err
@@ -116,23 +126,18 @@ type rehearsal struct {
 	scratch string
 	model   string // the current model's file, "" for a model without tensors
 	log     *slog.Logger
+
+	contract *egress.Contract // what results must keep to as if they left; nil if they need not
 }
 
 // rehearsal starts from the bundle's initial model.
 func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (*rehearsal, error) {
-	data, err := dataPath(c)
-	if err != nil {
-		return nil, err
-	}
 	scratch, err := os.MkdirTemp("", "fxrun-*")
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a scratch folder: %v", err)
 	}
 	r := &rehearsal{name: name, scratch: scratch, log: log}
-	r.runner, err = taskrunner.New(taskrunner.Options{
-		Workspace: p.verified.Workspace(), DataPath: data,
-		TaskRunner: p.Plan.TaskRunner, DataLoader: p.Plan.DataLoader, Tasks: p.Plan.Tasks, Scratch: scratch, Log: log,
-	})
+	r.runner, err = p.runner(c, name, scratch, log)
 	if err == nil && len(p.Model.Tensors) > 0 {
 		r.model = filepath.Join(scratch, "model.safetensors")
 		err = tensor.WriteFile(r.model, true, func(w io.Writer) error {
@@ -190,8 +195,11 @@ func (r *rehearsal) run(ctx context.Context, round int, t schema.Task, inputs st
 		return taskrunner.Result{}, fmt.Errorf("cannot clean the scratch folder: %v", err)
 	}
 	got, err := r.runner.Run(ctx, taskrunner.Job{Task: t, Round: round, Collaborator: r.name, Inputs: inputs, Output: r.output()})
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() == nil:
 		err = fmt.Errorf("task %q of round %d failed: %w: %w", t.Name, round, err, collaborator.ErrIncomplete)
+	case err == nil && r.contract != nil:
+		err = mayLeave(r.contract, t.Name, round, got, r.output())
 	}
 	return got, err
 }

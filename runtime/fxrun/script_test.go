@@ -19,10 +19,12 @@ import (
 	"fx/ca/identity"
 	"fx/ca/issuer"
 	"fx/cli/command"
+	"fx/runtime/sandbox"
 )
 
 // TestMain lets this test binary be fxrun and fxctl when a script calls them.
 func TestMain(m *testing.M) {
+	sandbox.Child()
 	testscript.Main(m, map[string]func(){
 		"fxrun": func() { os.Exit(int(run(os.Args, os.Stdin, os.Stdout, os.Stderr))) },
 		"fxctl": func() { os.Exit(int(command.Main(os.Args, os.Stdin, os.Stdout, os.Stderr))) },
