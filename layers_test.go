@@ -24,7 +24,7 @@ var layers = map[string]int{
 	"bundle":          3,
 	"bundle/approval": 2, "runtime/transport": 2, "runtime/journal": 2, "runtime/taskrunner": 2, "schema/check": 2,
 	"ca/issuer": 1, "ca/trust": 1, "bundle/workspace": 1, "runtime/aggregation": 1, "runtime/assigner": 1,
-	"runtime/straggler": 1, "runtime/codec": 1, "runtime/egress": 1,
+	"runtime/straggler": 1, "runtime/codec": 1, "runtime/egress": 1, "runtime/sandbox": 1, "runtime/wasm": 1,
 	"schema": 0, "proto": 0, "ca/identity": 0, "runtime/tensor": 0, "cli/ui": 0,
 }
 
@@ -41,6 +41,7 @@ var forbidden = []struct{ from, never, why string }{
 	{"cli/", "google.golang.org/grpc", "fxctl talks to no network"},
 	{"cli/", "google.golang.org/grpc/", "fxctl talks to no network"},
 	{"cli/", "fx/runtime/transport", "fxctl talks to no network"},
+	{"cli/", "fx/runtime/wasm", "fxctl runs no modules"},
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

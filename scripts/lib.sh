@@ -32,7 +32,7 @@ json_field() {
 federation() {
   local dir=$1 template=$2 port=$3
   shift 3
-  local name
+  local name flags=()
   (
     cd "$dir" || exit 1
     printf 'correct horse battery staple\n' >passphrase
@@ -42,7 +42,13 @@ federation() {
     issue publisher alice
     issue reviewer bob
     fxctl workspace create ward --template "$template" --agg-addr localhost --agg-port "$port" \
-      "${@/#/--collaborator=}" --quiet >/dev/null
+      "${@/#/--collaborator=}" --json --quiet >create.json
+    if [ "$(json_field initial_model <create.json)" = "" ]; then # the template brings code
+      [ "$template" != wasm-go ] || build_module ward
+      [ -z "${FX_PYTHON:-}" ] || flags=(--python "$FX_PYTHON")
+      fxrun init ward "${flags[@]}" --quiet >/dev/null
+    fi
+    rm -f create.json
     fxctl bundle create ward -o fed.fxb --as alice --quiet >/dev/null
     fxctl bundle approve fed.fxb --as bob --yes --quiet >/dev/null
   )
@@ -61,4 +67,9 @@ issue() {
   root=$(fxctl cert inspect ca/cert_chain.crt --json | json_field fingerprint)
   fxctl cert import "$name.answer" --root-fingerprint "$root" --quiet >/dev/null
   rm -f request.json
+}
+
+# build_module WORKSPACE compiles the task code of the template wasm-go.
+build_module() {
+  GOOS=wasip1 GOARCH=wasm go build -C "$1/src" -trimpath -buildvcs=false -ldflags '-s -w' -o model.wasm .
 }

@@ -12,7 +12,7 @@ fi
 go vet ./...
 go tool -modfile=scripts/tools/golangci-lint.mod golangci-lint run ./...
 if command -v shellcheck >/dev/null; then
-  shellcheck -x .ci/run scripts/*.sh scripts/*/*.sh
+  shellcheck -x .ci/run scripts/*.sh scripts/*/*.sh bundle/workspace/templates/*/src/*.sh
 else
   echo "lint: shellcheck is not installed: shell scripts not checked" >&2
 fi

@@ -47,7 +47,7 @@ templates=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib
 build "$work/bin"
 export PATH=$work/bin:$PATH
 mkdir "$work/fx"
-for template in digits no-op; do
+for template in $(fxctl workspace templates --json | sed -n 's/^ *"name": "\(.*\)",$/\1/p'); do
   fxctl workspace create "$work/fx/$template" --template "$template" --quiet >/dev/null
 done
 "$python" scripts/peers/openfl_plans.py "$work/bin/fxctl" docs/plan.md "$templates" "$work/fx"
