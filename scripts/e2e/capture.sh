@@ -40,6 +40,7 @@ ip netns add "$site"
 ip link add wire netns "$hub" type veth peer name wire netns "$site"
 for ns in "$hub" "$site"; do
   # The kernel's own IPv6 announcements are none of ours.
+  # shellcheck disable=SC2016 # for the inner shell
   ip netns exec "$ns" sh -c 'for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >"$f"; done' 2>/dev/null || true
   ip -n "$ns" link set lo up
   ip -n "$ns" link set wire up
