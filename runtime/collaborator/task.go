@@ -77,7 +77,7 @@ func (c *collaborator) result(ctx context.Context, round int, task schema.Task) 
 	if err := os.Remove(output); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot clean the scratch folder: %v", err)
 	}
-	got, err := c.Runner.Run(ctx, taskrunner.Job{Task: task, Round: round, Collaborator: c.Name, Inputs: inputs, Output: output})
+	got, err := c.Runner.Run(ctx, taskrunner.Job{Task: task, Round: round, Collaborator: c.Name, Inputs: inputs, Output: output, Lend: true})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -87,7 +87,7 @@ func (c *collaborator) result(ctx context.Context, round int, task schema.Task) 
 	done = record{Metrics: got.Metrics, DataSize: got.DataSize}
 	if got.Tensors {
 		done.Tensors = base + ".safetensors"
-		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyFile(w, output) }); err != nil {
+		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyOutput(w, got.File, output) }); err != nil {
 			return nil, err
 		}
 	}
@@ -124,10 +124,13 @@ func (c *collaborator) keep(name string, write func(io.Writer) error) error {
 	return nil
 }
 
-func copyFile(w io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+// copyOutput copies what a task made, from the file that the runner lends, or
+// else from path. What was copied is checked when it is about to leave.
+func copyOutput(w io.Writer, f *os.File, path string) (err error) {
+	if f == nil {
+		if f, err = os.Open(path); err != nil {
+			return err
+		}
 	}
 	_, err = io.Copy(w, f)
 	return errors.Join(err, f.Close())
