@@ -20,6 +20,7 @@ type Resolved struct {
 	TaskRunner   Component
 	Tasks        []Task // in plan order, defaults first
 	Egress       Egress // zero where the plan has no such section
+	Rounds       Rounds // likewise
 
 	config *Node // merged, with host and port filled in
 }

@@ -28,7 +28,7 @@ const (
 // Sections lists the top-level keys of a plan.
 func Sections() []string { return slices.Clone(sections) }
 
-var sections = []string{"aggregator", "assigner", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "straggler_handling_policy", "task_runner", "tasks"}
+var sections = []string{"aggregator", "assigner", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "rounds", "straggler_handling_policy", "task_runner", "tasks"}
 
 // decodePlan type-checks a merged plan.
 func decodePlan(root *Node) (*Resolved, Findings) {
@@ -45,6 +45,7 @@ func decodePlan(root *Node) (*Resolved, Findings) {
 		TaskRunner:   d.component("task_runner", ""),
 		Tasks:        d.tasks(),
 		Egress:       d.egress(),
+		Rounds:       d.rounds(),
 	}
 	d.connector()
 	d.unknownSections()

@@ -2,7 +2,6 @@ package aggregation
 
 import (
 	"fmt"
-	"slices"
 
 	"fx/schema"
 )
@@ -46,7 +45,7 @@ func python(s *schema.Settings) { s.Null("params", "model_interface", "agg_func"
 
 func (a adaptive) fold(t Tensor, emit Emit) error {
 	if t.Base == nil || t.Extra {
-		return a.average(t, emit)
+		return weightedAverage{}.fold(t, emit) // nothing to remember
 	}
 	shares, err := shares(t.Updates)
 	if err != nil {
@@ -113,16 +112,4 @@ func (a adaptive) load(t Tensor, i, off int, values []float32, block []float64) 
 		block[j] = float64(v)
 	}
 	return nil
-}
-
-// average is for tensors that are not stepped; their state is empty of meaning,
-// and zero.
-func (a adaptive) average(t Tensor, emit Emit) error {
-	zero := make([][]float64, a.slots)
-	return weightedAverage{}.fold(t, func(value []float64, _ [][]float64) error {
-		for i := range zero {
-			zero[i] = slices.Grow(zero[i][:0], len(value))[:len(value)]
-		}
-		return emit(value, zero)
-	})
 }

@@ -53,8 +53,8 @@ type Tensor struct {
 }
 
 // Emit takes consecutive blocks of a tensor's next value and, from an algorithm
-// that has slots, of its next state, one block per slot. Blocks are only valid
-// during the call.
+// that has slots, of its next state, one block per slot; of extra tensors
+// nothing is remembered. Blocks are only valid during the call.
 type Emit func(value []float64, state [][]float64) error
 
 // Algorithm makes the next model out of the results of a task. It holds nothing

@@ -108,7 +108,7 @@ func (c *collaborator) loop(ctx context.Context) error {
 		}
 		round, rounds := int(resp.GetRoundNumber()), c.Plan.Aggregator.Rounds
 		switch {
-		case resp.GetQuit() && round < rounds:
+		case resp.GetQuit() && round < rounds && c.Plan.Rounds.Stop == nil:
 			return fmt.Errorf("the aggregator ends the federation in round %d of %d: %w", round, rounds, ErrIncomplete)
 		case resp.GetQuit():
 			c.Log.Info("the federation is complete")
