@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"fmt"
-	"math"
-	"strings"
-)
+import "math"
 
 // Rounds is the section rounds: which model is the best, and when enough is
 // enough. OpenFL has no such section and ignores it, but hashes it like every
@@ -120,22 +116,4 @@ func (f *fields) noSettings(section string) {
 	finding := key.finding("unknown-key", Child(Child(section, "settings"), key.KeyText()), "the section %s has no settings", section)
 	finding.Found, finding.Hint = key.Describe(), "write the key directly below "+section
 	f.add(finding)
-}
-
-// String is the rule in words, as in "accuracy of aggregated_model_validation,
-// the larger the better".
-func (b *BestRule) String() string {
-	return words(b.Metric, b.Task, map[bool]string{false: ", the larger the better", true: ", the smaller the better"}[b.Least])
-}
-
-// String is the rule in words.
-func (s *StopRule) String() string {
-	return words(s.Metric, s.Task, fmt.Sprintf(" %s %v", map[bool]string{false: "of at least", true: "of at most"}[s.AtMost], s.Target))
-}
-
-func words(metric, task, rest string) string {
-	if task != "" {
-		metric += " in " + task
-	}
-	return strings.TrimSpace(metric + rest)
 }

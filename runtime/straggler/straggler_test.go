@@ -39,7 +39,7 @@ func contract(t *testing.T, p Policy) {
 			switch {
 			case done == 0 && (before || after):
 				t.Errorf("closed with 0 of %d", all)
-			case done == all && !(before && after):
+			case done == all && (!before || !after):
 				t.Errorf("open with %d of %d", all, all)
 			case before && !after:
 				t.Errorf("closed with %d of %d, but not when the time is up", done, all)

@@ -101,7 +101,7 @@ var mistakes = []struct {
 	{"aggregation after clipping", "openfl.interface.aggregation_functions.WeightedAverage", "fx.aggregation.NormClipping\n      settings:\n        norm: 1\n        then: {template: fx.aggregation.Krumm}", "unknown-template", "fx.aggregation.Krumm", `did you mean "fx.aggregation.Krum"`},
 	{"clipping twice", "openfl.interface.aggregation_functions.WeightedAverage", "fx.aggregation.NormClipping\n      settings:\n        norm: 1\n        then: {template: fx.aggregation.NormClipping, settings: {norm: 1}}", "component", "norm: 1", "one is enough"},
 	{"best model without a direction", "tasks:\n", "rounds: {best: {metric: accuracy}}\ntasks:\n", "missing-key", "rounds:", `the key "direction" is missing`},
-	{"best model of an unknown metric", "tasks:\n", "rounds: {best: {metric: acuracy, direction: max}}\ntasks:\n", "unknown-metric", "acuracy", `did you mean "accuracy"`},
+	{"best model of an unknown metric", "tasks:\n", "rounds: {best: {metric: acc, direction: max}}\ntasks:\n", "unknown-metric", "metric: acc,", "allowed accuracy"},
 	{"best model of a training metric", "tasks:\n", "rounds: {best: {metric: loss, direction: min, task: train}}\ntasks:\n", "mismatch", "task: train", "allowed aggregated_model_validation"},
 	{"best model of the local one", "tasks:\n", "rounds: {best: {metric: accuracy, direction: max, task: locally_tuned_model_validation}}\ntasks:\n", "mismatch", "locally_tuned", "apply: global"},
 	{"best model of no task", "tasks:\n", "rounds: {best: {metric: accuracy, direction: max, task: validation}}\ntasks:\n", "unknown-task", "validation", "aggregated_model_validation"},

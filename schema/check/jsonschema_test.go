@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -164,6 +165,9 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte("assigner: {template: openfl.component.StaticGroupedAssigner, settings: {task_groups: [{collaborators: [a]}, 1]}}\ntasks: {a: 1}\n"))
+	f.Add(bytes.Replace(data, []byte("openfl.interface.aggregation_functions.WeightedAverage"),
+		[]byte("fx.aggregation.NormClipping\n      settings: {norm: 1, then: {template: fx.aggregation.MultiKrum, settings: {byzantine: 1, keep: 2}}}"), 1))
+	f.Add(append(bytes.Clone(data), "rounds: {best: {metric: accuracy, direction: min}, stop: {metric: accuracy, at_most: .inf}}\n"...))
 	f.Add([]byte("network: {settings: {client_reconnect_interval: .nan}}\ntask_runner: {settings: {1: .inf}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fs := Plan("plan.yaml", data, nil)

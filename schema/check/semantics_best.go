@@ -105,14 +105,12 @@ func enough(p *schema.Plan, roster *Roster) schema.Findings {
 	for _, t := range draft.Tasks {
 		tasks = append(tasks, t.Name)
 	}
-	assign, err := assigner.New(draft.Assigner, tasks, names, "")
-	if err != nil {
-		return nil // said elsewhere
-	}
 	workers := map[string]int{} // each round has as many
-	for _, list := range assign.Assign(0, names) {
-		for _, task := range list {
-			workers[task]++
+	if assign, err := assigner.New(draft.Assigner, tasks, names, ""); err == nil { // what is wrong is said elsewhere
+		for _, list := range assign.Assign(0, names) {
+			for _, task := range list {
+				workers[task]++
+			}
 		}
 	}
 	var out schema.Findings
