@@ -301,8 +301,8 @@ func (a *Aggregator) load() error {
 	}
 	for _, task := range slices.Sorted(maps.Keys(accepted)) {
 		for _, name := range accepted[task] {
-			if a.open.has[name] == nil {
-				continue
+			if !slices.Contains(a.open.assigned[name], task) {
+				continue // the roster has changed since
 			}
 			if err := a.reload(task, name); err != nil {
 				return fmt.Errorf("the journal is damaged: the result of %q for task %q in round %d: %w", name, task, a.round, err)

@@ -430,3 +430,21 @@ func TestEarlyStop(t *testing.T) {
 		t.Errorf("without the target the answer is %v, want round 2", got)
 	}
 }
+
+// A result that the roster of a restart gives to nobody any more is left alone.
+func TestAResultOfASiteThatLeftDoesNotCount(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cols.yaml")
+	writeRoster(t, file, "one", "two")
+	b := &testbed{t: t, dir: t.TempDir(), roster: file}
+	b.mustStart()
+	b.report("one", 0, traceTasks...)
+	writeRoster(t, file, "two")
+	b.restart()
+	w := make([]float32, 6)
+	for _, task := range traceTasks {
+		b.mustSend("two", traceResult("two", task, 0, w))
+	}
+	if got := b.model("two", "w", 1); !slices.Equal(got, aloneW) {
+		t.Errorf("w is %v, want %v: only two takes part", got, aloneW)
+	}
+}

@@ -105,7 +105,7 @@ func enough(p *schema.Plan, roster *Roster) schema.Findings {
 	for _, t := range draft.Tasks {
 		tasks = append(tasks, t.Name)
 	}
-	workers := map[string]int{} // each round has as many
+	workers := map[string]int{}                                                    // each round has as many
 	if assign, err := assigner.New(draft.Assigner, tasks, names, ""); err == nil { // what is wrong is said elsewhere
 		for _, list := range assign.Assign(0, names) {
 			for _, task := range list {
