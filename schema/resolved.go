@@ -21,6 +21,7 @@ type Resolved struct {
 	Tasks        []Task // in the order in which a site does them: see inGroupOrder
 	Egress       Egress // zero where the plan has no such section
 	Box          Box    // zero where the plan has no such section
+	Rounds       Rounds // likewise
 
 	config *Node // merged, with host and port filled in
 }

@@ -28,7 +28,7 @@ const (
 // Sections lists the top-level keys of a plan.
 func Sections() []string { return slices.Clone(sections) }
 
-var sections = []string{"aggregator", "assigner", "box", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "straggler_handling_policy", "task_runner", "tasks"}
+var sections = []string{"aggregator", "assigner", "box", "collaborator", "compression_pipeline", "data_loader", "egress", "network", "rounds", "straggler_handling_policy", "task_runner", "tasks"}
 
 // decodePlan type-checks a merged plan.
 func decodePlan(root *Node) (*Resolved, Findings) {
@@ -46,6 +46,7 @@ func decodePlan(root *Node) (*Resolved, Findings) {
 		Tasks:        d.tasks(),
 		Egress:       d.egress(),
 		Box:          d.box(),
+		Rounds:       d.rounds(),
 	}
 	r.Tasks = inGroupOrder(r.Tasks, r.Assigner)
 	d.connector()

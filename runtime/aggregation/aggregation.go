@@ -1,14 +1,20 @@
 // Package aggregation folds the updates of a round into the next model, block
 // by block: the memory it needs depends neither on the model's size nor, apart
 // from one block each, on the number of collaborators.
+//
+// An algorithm is a rule, which makes the next value of one tensor from the
+// updates for it, and screens before it, which look at whole updates, all
+// tensors together, and leave some out or change them. Rules and screens may
+// read the updates as often as they need.
+//
+// Everything is summed in float64, in collaborator-name order, without fused
+// multiplication and addition: the same updates give the same bits whatever
+// order they came in and on every processor.
 package aggregation
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -18,7 +24,8 @@ import (
 // and 128 KiB of float64 sums, which stay in the processor's second cache.
 const BlockElements = 16 << 10
 
-// Source is one float32 tensor, read in blocks of ascending offset.
+// Source is one float32 tensor, read in blocks of any offset, as often as the
+// algorithm needs.
 type Source interface {
 	// ReadBlock fills dst with elements [off, off+len(dst)).
 	ReadBlock(dst []float32, off int) error
@@ -33,79 +40,134 @@ type Update struct {
 	Data         Source
 }
 
-// Algorithm makes the next value of one tensor out of the updates for it.
-type Algorithm interface {
-	// Aggregate calls emit with consecutive blocks of the n elements of the
-	// tensor's next value; a block is only valid during the call. base is the
-	// current global value, nil for a tensor that the global model does not have.
-	// Updates must be in collaborator-name order, without repetition: floating
-	// point sums depend on the order, so there is only one.
-	Aggregate(name string, n int, base Source, updates []Update, emit func(block []float64) error) error
+// Tensor is one tensor of a task's results: everything that its next value is
+// made from.
+type Tensor struct {
+	Name     string
+	Elements int
+	Base     Source   // the current global value, nil if the global model does not have it
+	Extra    bool     // not in the initial model: state of the sites' optimizers, which training added
+	Updates  []Update // in collaborator-name order, each once
+	Step     int      // how many rounds this algorithm has stepped this tensor before
+	State    []Source // what the last step left, as in Slots; nil before the first
 }
 
-const openfl = "openfl.interface.aggregation_functions."
+// Emit takes consecutive blocks of a tensor's next value and, from an algorithm
+// that has slots, of its next state, one block per slot; of extra tensors
+// nothing is remembered. Blocks are only valid during the call.
+type Emit func(value []float64, state [][]float64) error
 
-// algorithms holds one constructor per template; "" is a task without an
-// aggregation type. A nil constructor is an algorithm of OpenFL's that fx does
-// not have.
-var algorithms = map[string]func() Algorithm{
-	"":                                    newWeightedAverage,
-	openfl + "WeightedAverage":            newWeightedAverage,
-	openfl + "Median":                     nil,
-	openfl + "GeometricMedian":            nil,
-	openfl + "FedCurvWeightedAverage":     nil,
-	openfl + "AdagradAdaptiveAggregation": nil,
-	openfl + "AdamAdaptiveAggregation":    nil,
-	openfl + "YogiAdaptiveAggregation":    nil,
-	openfl + "FedBaggingXGBoost":          nil,
-	openfl + "SecureWeightedAverage":      nil,
+// Algorithm makes the next model out of the results of a task. It holds nothing
+// but settings: what has to be remembered is in Tensor.State.
+type Algorithm struct {
+	least   int // updates that it needs; 0 is 1
+	screens []screen
+	rule    rule
+	slots   []string
+}
+
+// rule makes the next value of one tensor.
+type rule interface {
+	fold(t Tensor, emit Emit) error
+}
+
+// screen reads whole updates before anything is folded, and returns what is to
+// be taken for each tensor in place of what came.
+type screen interface {
+	screen(tensors []Tensor) (func(Tensor) Tensor, error)
+}
+
+const (
+	openfl = "openfl.interface.aggregation_functions."
+	ours   = "fx.aggregation."
+)
+
+// table holds one constructor per template; "" is a task without an aggregation
+// type. A nil constructor is an algorithm of OpenFL's that fx does not have.
+func table() map[string]func(*schema.Settings) *Algorithm {
+	return map[string]func(*schema.Settings) *Algorithm{
+		"":                                    newWeightedAverage,
+		openfl + "WeightedAverage":            newWeightedAverage,
+		openfl + "Median":                     newMedian,
+		openfl + "GeometricMedian":            newGeometricMedian,
+		openfl + "FedCurvWeightedAverage":     newFedCurv,
+		openfl + "AdagradAdaptiveAggregation": newAdagrad,
+		openfl + "AdamAdaptiveAggregation":    newAdam,
+		openfl + "YogiAdaptiveAggregation":    newYogi,
+		openfl + "FedBaggingXGBoost":          nil,
+		openfl + "SecureWeightedAverage":      nil,
+		ours + "FedAvgM":                      newFedAvgM,
+		ours + "TrimmedMean":                  newTrimmedMean,
+		ours + "Krum":                         newKrum,
+		ours + "MultiKrum":                    newMultiKrum,
+		ours + "Bulyan":                       newBulyan,
+		ours + "NormClipping":                 newNormClipping,
+	}
 }
 
 // New makes the algorithm that a task names. Errors wrap schema.ErrInvalid.
-func New(c schema.Component) (Algorithm, error) {
-	return schema.Choose(algorithms, c, "aggregation_type", "aggregation type")
+func New(c schema.Component) (*Algorithm, error) {
+	return schema.Build(table(), c, "aggregation_type", "aggregation type")
 }
 
-// Weights turns data sizes into shares of one, in the same order. If all are -1
-// (unknown) the shares are equal. A sum of zero, other negative sizes, and sizes
-// that are no numbers are refused: each would make the next model meaningless.
-func Weights(sizes []float64) ([]float64, error) {
-	if len(sizes) == 0 {
-		return nil, fmt.Errorf("cannot weigh updates: there are none")
-	}
-	shares := make([]float64, len(sizes))
-	if !slices.ContainsFunc(sizes, func(s float64) bool { return s != -1 }) {
-		for i := range shares {
-			shares[i] = 1 / float64(len(sizes))
-		}
-		return shares, nil
-	}
-	var sum float64
-	for _, s := range sizes {
-		if !(s >= 0) || math.IsInf(s, 0) {
-			return nil, fmt.Errorf("cannot weigh updates: a data size is %v; allowed are sizes from 0 on, or -1 for every collaborator alike", s)
-		}
-		sum += s
-	}
-	if sum == 0 || math.IsInf(sum, 0) {
-		return nil, fmt.Errorf("cannot weigh updates: the data sizes of %d collaborators add up to %v, so no update counts", len(sizes), sum)
-	}
-	for i, s := range sizes {
-		shares[i] = s / sum
-	}
-	return shares, nil
+// Least is the number of updates below which the algorithm cannot work.
+func (a *Algorithm) Least() int { return max(1, a.least) }
+
+// Slots names what the algorithm keeps of each tensor between rounds, such as a
+// moment; each has as many values as the tensor. Most algorithms keep nothing.
+func (a *Algorithm) Slots() []string { return a.slots }
+
+// Round is the folding of one task's results.
+type Round struct {
+	rule    rule
+	tensors map[string]Tensor
 }
 
-// shares checks the order of the updates and weighs them.
-func shares(updates []Update) ([]float64, error) {
-	sizes := make([]float64, len(updates))
-	for i, u := range updates {
-		if i > 0 && cmp.Compare(updates[i-1].Collaborator, u.Collaborator) >= 0 {
-			return nil, fmt.Errorf("cannot weigh updates: %q comes after %q; updates go in collaborator-name order, once each", u.Collaborator, updates[i-1].Collaborator)
+// Begin checks the results of a task and screens them. The tensors are all that
+// the task trained, sorted by name, each with the updates of the same
+// collaborators.
+func (a *Algorithm) Begin(tensors []Tensor) (*Round, error) {
+	r := &Round{rule: a.rule, tensors: map[string]Tensor{}}
+	for _, t := range tensors {
+		if len(t.Updates) < a.Least() {
+			return nil, fmt.Errorf("cannot aggregate tensor %q: there are %d updates, at least %d are needed", t.Name, len(t.Updates), a.Least())
 		}
-		sizes[i] = u.Weight
+		if _, err := shares(t.Updates); err != nil {
+			return nil, fmt.Errorf("cannot aggregate tensor %q: %w", t.Name, err)
+		}
+		if t.State != nil && len(t.State) != len(a.slots) {
+			return nil, fmt.Errorf("cannot aggregate tensor %q: its state has %d parts, the algorithm has %d", t.Name, len(t.State), len(a.slots))
+		}
+		r.tensors[t.Name] = t
 	}
-	return Weights(sizes)
+	if len(tensors) == 0 {
+		return r, nil // nothing was trained
+	}
+	for _, s := range a.screens {
+		change, err := s.screen(tensors)
+		if err != nil {
+			return nil, err
+		}
+		screened := make([]Tensor, len(tensors))
+		for i, t := range tensors {
+			screened[i] = change(t)
+			r.tensors[t.Name] = screened[i]
+		}
+		tensors = screened
+	}
+	return r, nil
+}
+
+// Fold makes the next value of one tensor.
+func (r *Round) Fold(name string, emit Emit) error {
+	t, ok := r.tensors[name]
+	if !ok {
+		return fmt.Errorf("cannot aggregate tensor %q: the round does not have it", name)
+	}
+	if err := r.rule.fold(t, emit); err != nil {
+		return fmt.Errorf("cannot aggregate tensor %q: %w", name, err)
+	}
+	return nil
 }
 
 // FromReader is a Source of little-endian float32 at the start of r, such as an

@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"fx/bundle"
 	openflpb "fx/proto"
@@ -34,7 +35,12 @@ type Options struct {
 	Journal *journal.Journal
 	Host    string // this host's name, for a plan that leaves the address open
 	Output  string // folder for best, last and final models
+	Roster  string // file like plan/cols.yaml, read again when a round begins; "" is the bundle's own
 	Log     *slog.Logger
+
+	// AfterFunc calls f once d is over, in a goroutine of its own, unless stop is
+	// called before; nil is time.AfterFunc.
+	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 }
 
 // Aggregator is the state of one federation. It implements the OpenFL service.
@@ -42,21 +48,24 @@ type Aggregator struct {
 	openflpb.UnimplementedAggregatorServer
 	o          Options
 	plan       *schema.Resolved
-	roster     []string // sorted
+	members    roster
 	federation transport.Federation
 	pipeline   codec.Pipeline
-	assigner   assigner.Assigner
 	policy     straggler.Policy
-	algorithms map[string]aggregation.Algorithm // by task
+	algorithms map[string]*aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
-	first      int // the initial model's round
+	first      int             // the initial model's round
+	initial    map[string]bool // names of the initial model's tensors
 
 	uploadsMu sync.Mutex
 	uploads   map[string]int // under way, by collaborator
 
 	mu       sync.Mutex
 	round    int
+	roster   []string // of the open round, sorted
+	assigner assigner.Assigner
 	open     openRound
+	deadline deadline
 	history  Report
 	told     map[string]bool
 	complete bool          // all rounds are closed
@@ -67,10 +76,11 @@ type Aggregator struct {
 
 // openRound is the round that is under way.
 type openRound struct {
-	assigned map[string][]string        // collaborator -> tasks in order
-	has      map[string]map[string]bool // collaborator -> task -> result accepted
-	agreed   map[string]agreement       // by task, once there is a result
-	done     []string                   // collaborators whose tasks are all in
+	assigned map[string][]string         // collaborator -> tasks in order
+	has      map[string]map[string]int64 // collaborator -> task -> samples of the result that was accepted
+	agreed   map[string]agreement        // by task, once there is a result
+	done     []string                    // collaborators whose tasks are all in
+	held     string                      // why it stays open although the policy would close it
 }
 
 // Report is what a federation has come to.
@@ -80,8 +90,10 @@ type Report struct {
 	Best         *journal.BestSelection `json:"best,omitempty"`
 	FinalSHA256  string                 `json:"final_sha256,omitempty"` // of final.safetensors
 	Metrics      []journal.MetricEntry  `json:"metrics"`                // of the last closed round
+	Stopped      *journal.MetricEntry   `json:"stopped,omitempty"`      // the metric that reached the plan's target
 
 	outcome string // SHA-256 of the last outcome record
+	state   string // SHA-256 of the state that goes with the final model, "" if there is none
 }
 
 // New reads the state of a federation from its journal, finishes what was
@@ -99,25 +111,30 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 	a := &Aggregator{
 		o:          o,
 		tasks:      map[string]schema.Task{},
-		algorithms: map[string]aggregation.Algorithm{},
+		algorithms: map[string]*aggregation.Algorithm{},
 		told:       map[string]bool{},
 		uploads:    map[string]int{},
 		done:       make(chan struct{}),
 		turned:     make(chan struct{}),
 		failed:     make(chan error, 1),
+		plan:       f.Plan,
+		initial:    map[string]bool{},
 	}
-	a.plan, a.roster = f.Plan, slices.Sorted(slices.Values(f.Roster))
-	if len(a.roster) == 0 {
-		return nil, fmt.Errorf("cannot start the aggregator: the roster %q names no collaborator: %w", bundle.RosterPath, schema.ErrInvalid)
+	if a.o.AfterFunc == nil {
+		a.o.AfterFunc = afterFunc
 	}
+	a.members = roster{path: o.Roster, bundled: f.Roster}
 	a.federation = transport.Federation{
 		ID: a.plan.FederationID, AggregatorID: a.plan.AggregatorID,
-		Member: func(name string) bool { _, ok := slices.BinarySearch(a.roster, name); return ok },
+		Member: a.members.member,
 	}
 	a.history = Report{FederationID: a.plan.FederationID, Metrics: []journal.MetricEntry{}}
 	var err error
 	if a.first, err = FirstRound(f); err != nil {
 		return nil, err
+	}
+	for _, t := range f.Model.Tensors {
+		a.initial[t.Name] = true
 	}
 	if err := a.checkPaths(); err != nil {
 		return nil, err
@@ -130,19 +147,14 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 
 // components builds what the plan names from the tables.
 func (a *Aggregator) components() error {
-	var names []string
 	for _, t := range a.plan.Tasks {
 		algorithm, err := aggregation.New(t.Aggregation)
 		if err != nil {
 			return fmt.Errorf("cannot aggregate task %q: %w", t.Name, err)
 		}
 		a.tasks[t.Name], a.algorithms[t.Name] = t, algorithm
-		names = append(names, t.Name)
 	}
 	var err error
-	if a.assigner, err = assigner.New(a.plan.Assigner, names, a.roster, a.plan.FederationID); err != nil {
-		return err
-	}
 	if a.policy, err = straggler.New(a.plan.Straggler); err != nil {
 		return err
 	}
@@ -204,6 +216,9 @@ func (a *Aggregator) recover(model *bundle.Model) error {
 		if sum != a.history.FinalSHA256 {
 			return fmt.Errorf("the journal is damaged: the model of round %d has SHA-256 %s, was written with %s: %w", a.round, sum, a.history.FinalSHA256, schema.ErrInvalid)
 		}
+		if err := a.checkState(); err != nil {
+			return err
+		}
 		if err := a.forget(a.round - 1); err != nil { // which may have been interrupted
 			return err
 		}
@@ -221,12 +236,28 @@ func (a *Aggregator) recover(model *bundle.Model) error {
 func (a *Aggregator) remember(o journal.Outcome, sum string) {
 	a.history.Rounds = o.Round + 1
 	a.history.Best, a.history.Metrics, a.history.FinalSHA256, a.history.outcome = o.Best, o.Metrics, o.Model, sum
+	a.history.Stopped, a.history.state = o.Stop, o.State
+}
+
+// checkState compares what algorithms remember with what was written.
+func (a *Aggregator) checkState() error {
+	sum, err := a.o.Journal.StateSHA256(a.round)
+	if errors.Is(err, fs.ErrNotExist) {
+		sum, err = "", nil
+	}
+	if err == nil && sum != a.history.state {
+		err = fmt.Errorf("the journal is damaged: the state of round %d has SHA-256 %q, was written with %q: %w", a.round, sum, a.history.state, schema.ErrInvalid)
+	}
+	return err
 }
 
 // begin starts the current round from what the journal has of it, and closes
 // it if nothing is missing. The caller holds mu, or is New.
 func (a *Aggregator) begin() error {
-	for a.round < a.plan.Aggregator.Rounds {
+	for a.round < a.plan.Aggregator.Rounds && a.history.Stopped == nil {
+		if err := a.gather(); err != nil {
+			return err
+		}
 		if err := a.load(); err != nil {
 			return err
 		}
@@ -236,12 +267,17 @@ func (a *Aggregator) begin() error {
 			err = a.finish(closing, sum)
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
-		case !a.policy.Closed(len(a.open.done), len(a.roster)):
+		case !a.closable():
 			return nil
 		default:
 			err = a.closeRound()
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if a.assigner == nil { // complete already when the process started
+		if err := a.gather(); err != nil {
 			return err
 		}
 	}
@@ -253,11 +289,11 @@ func (a *Aggregator) begin() error {
 func (a *Aggregator) load() error {
 	a.open = openRound{
 		assigned: a.assigner.Assign(a.round, a.roster),
-		has:      map[string]map[string]bool{},
+		has:      map[string]map[string]int64{},
 		agreed:   map[string]agreement{},
 	}
 	for _, name := range a.roster {
-		a.open.has[name] = map[string]bool{}
+		a.open.has[name] = map[string]int64{}
 	}
 	accepted, err := a.o.Journal.Accepted(a.round)
 	if err != nil {
@@ -265,12 +301,13 @@ func (a *Aggregator) load() error {
 	}
 	for _, task := range slices.Sorted(maps.Keys(accepted)) {
 		for _, name := range accepted[task] {
-			if a.open.has[name] == nil {
-				continue
+			if !slices.Contains(a.open.assigned[name], task) {
+				continue // the roster has changed since
 			}
 			if err := a.reload(task, name); err != nil {
 				return fmt.Errorf("the journal is damaged: the result of %q for task %q in round %d: %w", name, task, a.round, err)
 			}
+			a.startDeadline() // work was handed out
 		}
 	}
 	return nil
@@ -297,7 +334,7 @@ func (a *Aggregator) reload(task, name string) (err error) {
 func (r *openRound) pending(name string) []string {
 	var out []string
 	for _, t := range r.assigned[name] {
-		if !r.has[name][t] {
+		if _, ok := r.has[name][t]; !ok {
 			out = append(out, t)
 		}
 	}

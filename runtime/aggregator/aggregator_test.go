@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fx/bundle"
 	openflpb "fx/proto"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
@@ -364,7 +365,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		crashes := 0
 		for n := 1; ; n++ {
-			b, crashed := crashAt(t, n, after)
+			b, crashed := crashAt(t, n, after, nil)
 			compare(t, calm, b)
 			if !crashed {
 				break
@@ -379,7 +380,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 
 // crashAt plays the worked example with a crash at commit n, and reports
 // whether there was such a commit.
-func crashAt(t *testing.T, n int, after bool) (b *testbed, crashed bool) {
+func crashAt(t *testing.T, n int, after bool, edit func(*bundle.Federation)) (b *testbed, crashed bool) {
 	t.Helper()
 	dir := t.TempDir()
 	inner, err := journal.OpenDir(filepath.Join(dir, "faulty"))
@@ -388,7 +389,7 @@ func crashAt(t *testing.T, n int, after bool) (b *testbed, crashed bool) {
 	}
 	t.Cleanup(func() { _ = inner.Close() })
 	store := &crashing{Store: inner, left: n, after: after}
-	b = &testbed{t: t, dir: dir, store: store}
+	b = &testbed{t: t, dir: dir, store: store, edit: edit}
 	recovered := func() {
 		t.Helper()
 		crashed = true

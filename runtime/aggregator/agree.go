@@ -98,7 +98,7 @@ func (a agreement) misfit(c contents) error {
 // lacksOnly says whether everybody else's result of a task is there.
 func (r *openRound) lacksOnly(task, name string) bool {
 	for other, tasks := range r.assigned {
-		if other != name && slices.Contains(tasks, task) && !r.has[other][task] {
+		if _, has := r.has[other][task]; other != name && slices.Contains(tasks, task) && !has {
 			return false
 		}
 	}
@@ -113,7 +113,7 @@ func (r *openRound) accept(c contents) {
 	}
 	agreed.total += c.samples
 	r.agreed[c.task] = agreed
-	r.has[c.from][c.task] = true
+	r.has[c.from][c.task] = c.samples
 	if !slices.Contains(r.done, c.from) && len(r.pending(c.from)) == 0 {
 		r.done = append(r.done, c.from)
 	}

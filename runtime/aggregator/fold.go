@@ -3,7 +3,9 @@ package aggregator
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"fx/runtime/aggregation"
@@ -14,9 +16,55 @@ import (
 
 // foldedTensor is a trained tensor that waits to be aggregated.
 type foldedTensor struct {
-	info    tensor.Info
-	task    string
-	updates []contribution
+	aggregation.Tensor
+	info tensor.Info
+	task string
+}
+
+// trainedTensor gathers what a tensor's next value is made from.
+func (f *fold) trainedTensor(task string, t tensor.Named, from []contribution) error {
+	info, _, err := f.a.decode(from[0].tensor, from[0].result)
+	if err != nil {
+		return err
+	}
+	out := foldedTensor{info: info, task: task, Tensor: aggregation.Tensor{Name: t.Name, Elements: info.Elements(), Extra: !f.a.initial[t.Name]}}
+	if section, err := f.base.Section(t.Name); err == nil {
+		out.Base = aggregation.FromReader(section)
+	}
+	for _, c := range from {
+		_, values, err := f.a.decode(c.tensor, c.result)
+		if err != nil {
+			return err
+		}
+		u := aggregation.Update{Collaborator: c.name, Weight: c.weight, Data: aggregation.FromReader(values)}
+		if journal.HasTag(c.tensor, "delta") {
+			u.Data = sum{u.Data, out.Base}
+		}
+		out.Updates = append(out.Updates, u)
+	}
+	if err := f.state.load(&out.Tensor, task, f.a.algorithms[task].Slots()); err != nil {
+		return err
+	}
+	f.trained[t.Name] = out
+	return nil
+}
+
+// begin lets every task's algorithm look at all that the task has trained.
+func (f *fold) begin() error {
+	f.rounds = map[string]*aggregation.Round{}
+	for _, task := range f.a.plan.Tasks {
+		var tensors []aggregation.Tensor
+		for _, name := range slices.Sorted(maps.Keys(f.trained)) {
+			if t := f.trained[name]; t.task == task.Name {
+				tensors = append(tensors, t.Tensor)
+			}
+		}
+		var err error
+		if f.rounds[task.Name], err = f.a.algorithms[task.Name].Begin(tensors); err != nil {
+			return fmt.Errorf("cannot aggregate task %q: %w", task.Name, err)
+		}
+	}
+	return nil
 }
 
 // reader returns the tensor's next value as it is written in a model file. The
@@ -27,7 +75,7 @@ func (f *fold) reader(t foldedTensor) io.ReadCloser {
 	return &lazyReader{PipeReader: r, start: func() {
 		if !started {
 			started = true
-			go func() { w.CloseWithError(f.aggregate(t, w)) }()
+			f.working.Go(func() { w.CloseWithError(f.aggregate(t, w)) })
 		}
 	}}
 }
@@ -44,47 +92,50 @@ func (r *lazyReader) Read(p []byte) (int, error) {
 }
 
 // aggregate folds one tensor over all collaborators, in name order, and writes
-// the next value. The arithmetic of the last step is OpenFL's: with deltas on,
-// the difference to the current value is rounded to float32 and added to it.
+// the next value, and what is to be remembered of it. The arithmetic of the last
+// step is OpenFL's: with deltas on, the difference to the current value is
+// rounded to float32 and added to it.
 func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
-	var base aggregation.Source
-	if section, err := f.base.Section(t.info.Name); err == nil {
-		base = aggregation.FromReader(section)
+	slots := f.a.algorithms[t.task].Slots()
+	if t.Extra {
+		slots = nil
 	}
-	updates := make([]aggregation.Update, len(t.updates))
-	for i, c := range t.updates {
-		_, values, err := f.a.decode(c.tensor, c.result)
-		if err != nil {
+	if len(slots) > 0 {
+		if err := f.state.begin(t.Tensor, t.task, slots, t.info.Shape); err != nil {
 			return err
-		}
-		own := aggregation.FromReader(values)
-		updates[i] = aggregation.Update{Collaborator: c.name, Weight: c.weight, Data: own}
-		if journal.HasTag(c.tensor, "delta") {
-			updates[i].Data = sum{own, base}
 		}
 	}
 	var current, next []float32
 	var buf []byte
 	off := 0
-	emit := func(avg []float64) error {
+	return f.rounds[t.task].Fold(t.Name, func(avg []float64, state [][]float64) error {
 		if cap(next) < len(avg) {
 			current, next = make([]float32, len(avg)), make([]float32, len(avg))
 		}
 		current, next = current[:len(avg)], next[:len(avg)]
 		var old []float32
-		if base != nil {
-			if err := base.ReadBlock(current, off); err != nil {
+		if t.Base != nil {
+			if err := t.Base.ReadBlock(current, off); err != nil {
 				return err
 			}
 			old = current
 		}
 		aggregation.Next(old, avg, f.a.plan.Aggregator.UseDeltaUpdates, next)
+		for i, v := range next {
+			if v-v != 0 {
+				return fmt.Errorf("its next value at element %d would be %v", off+i, v)
+			}
+		}
+		if len(slots) > 0 {
+			if err := f.state.write(state); err != nil {
+				return err
+			}
+		}
 		off += len(avg)
 		buf = tensor.AppendFloat32s(buf[:0], next)
 		_, err := w.Write(buf)
 		return err
-	}
-	return f.a.algorithms[t.task].Aggregate(t.info.Name, t.info.Elements(), base, updates, emit)
+	})
 }
 
 // sum is a difference added back to what it is a difference to.
@@ -106,8 +157,9 @@ func (s sum) ReadBlock(dst []float32, off int) error {
 }
 
 // addMetric averages one metric, weighted by samples whatever the task's
-// algorithm is. The first metric of the model's validation at its current state
-// (tag validate_agg) is the score that selects the best model; larger is better.
+// algorithm is. One of the model's validation at its current state (tag
+// validate_agg) is the score that selects the best model: the one that the plan
+// names, or the first.
 func (f *fold) addMetric(task schema.Task, t tensor.Named, from []contribution) error {
 	reported := make([]aggregation.Reported, len(from))
 	for i, c := range from {
@@ -126,10 +178,35 @@ func (f *fold) addMetric(task schema.Task, t tensor.Named, from []contribution) 
 		return fmt.Errorf("cannot average metric %q: %w", t.Name, err)
 	}
 	f.metrics = append(f.metrics, journal.MetricEntry{Task: task.Name, Name: t.Name, Value: value})
-	if f.score == nil && journal.HasTag(t, "validate_agg") && !math.IsNaN(value) {
+	if !journal.HasTag(t, "validate_agg") || math.IsNaN(value) {
+		return nil
+	}
+	best, stop := f.a.plan.Rounds.Best, f.a.plan.Rounds.Stop
+	if f.score == nil && (best == nil || names(best.Task, best.Metric, task.Name, t.Name)) {
 		f.score = &value
 	}
+	if f.stop == nil && stop != nil && names(stop.Task, stop.Metric, task.Name, t.Name) && stop.Reached(value) {
+		f.stop = &journal.MetricEntry{Task: task.Name, Name: t.Name, Value: value}
+	}
 	return nil
+}
+
+// names tells whether a rule of the plan means this metric.
+func names(ruleTask, ruleMetric, task, metric string) bool {
+	return ruleMetric == metric && (ruleTask == "" || ruleTask == task)
+}
+
+// improves tells whether the model of the round is better than the best so far.
+func (f *fold) improves(best *journal.BestSelection) bool {
+	switch {
+	case f.score == nil:
+		return false
+	case best == nil:
+		return true
+	case f.a.plan.Rounds.Best != nil && f.a.plan.Rounds.Best.Least:
+		return *f.score < best.Score
+	}
+	return *f.score > best.Score
 }
 
 // roundMetadata is the metadata of the model file that many rounds after m.

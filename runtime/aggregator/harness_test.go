@@ -100,6 +100,8 @@ type testbed struct {
 	dir     string
 	store   journal.Store            // nil: a folder under dir
 	edit    func(*bundle.Federation) // nil: the worked example as it is
+	roster  string                   // the roster file, "" is the worked example's
+	after   func(time.Duration, func()) func() bool
 	agg     *Aggregator
 	plan    *schema.Resolved
 	clients map[string]*transport.Client
@@ -140,7 +142,7 @@ func (b *testbed) start() error {
 	b.plan = f.Plan
 	j, err := journal.Open(store, journal.Federation{Bundle: "b1", FederationID: f.Plan.FederationID, Participant: f.Plan.AggregatorID})
 	if err == nil {
-		b.agg, err = start(f, Options{Journal: j, Output: b.dir, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
+		b.agg, err = start(f, Options{Journal: j, Output: b.dir, Roster: b.roster, AfterFunc: b.after, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
 	}
 	if err != nil {
 		_ = dir.Close()

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"sync"
 
+	"fx/runtime/aggregation"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -25,7 +28,7 @@ func (a *Aggregator) closeRound() error {
 	}
 	for _, task := range a.plan.Tasks {
 		for _, name := range closing.Done {
-			if !a.open.has[name][task.Name] {
+			if _, has := a.open.has[name][task.Name]; !has {
 				continue
 			}
 			entry, err := a.resultEntry(task.Name, name)
@@ -60,19 +63,30 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	defer func() { _ = base.Close() }() // read only
 	f := fold{a: a, base: base, trained: map[string]foldedTensor{}}
 	defer f.close()
+	if f.state, err = openState(a.o.Journal, closing.Round); err != nil {
+		return err
+	}
 	for _, task := range a.plan.Tasks {
 		if err := f.add(task, closing); err != nil {
 			return fmt.Errorf("cannot aggregate task %q: %w", task.Name, err)
 		}
 	}
-	outcome := journal.Outcome{Round: closing.Round, Closing: closingSum, Metrics: f.metrics, Best: a.history.Best}
+	if err := f.begin(); err != nil {
+		return err
+	}
+	outcome := journal.Outcome{Round: closing.Round, Closing: closingSum, Metrics: f.metrics, Best: a.history.Best, Stop: f.stop}
 	if outcome.Metrics == nil {
 		outcome.Metrics = []journal.MetricEntry{}
 	}
 	if outcome.Model, err = a.o.Journal.WriteModel(closing.Round+1, f.writeModel); err != nil {
 		return err
 	}
-	improved := f.score != nil && (outcome.Best == nil || *f.score > outcome.Best.Score)
+	if !f.state.empty() {
+		if outcome.State, err = a.o.Journal.WriteState(closing.Round+1, f.state.writeTo); err != nil {
+			return err
+		}
+	}
+	improved := f.improves(outcome.Best)
 	if improved {
 		outcome.Best = &journal.BestSelection{Round: closing.Round, Score: *f.score}
 		if err := a.save(a.plan.Aggregator.BestStatePath, closing.Round); err != nil {
@@ -88,6 +102,7 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	}
 	a.remember(outcome, sum)
 	a.announce(outcome, len(closing.Stragglers), improved)
+	a.endDeadline()
 	a.round++
 	close(a.turned)
 	a.turned = make(chan struct{})
@@ -100,18 +115,21 @@ func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) 
 		attrs = append(attrs, m.Task+"/"+m.Name, fmt.Sprintf("%.4f", m.Value))
 	}
 	a.o.Log.Info("round closed", append(attrs, "best", improved)...)
+	if s := o.Stop; s != nil {
+		a.o.Log.Info("the plan's target is reached, no other round begins", "round", o.Round, "task", s.Task, "metric", s.Name, "value", s.Value)
+	}
 }
 
-// forget removes the raw results and the model of the round that is now older
-// than the plan's db_store_rounds. A negative number keeps all; the initial
-// model always stays.
+// forget removes the raw results, the model and the state of the round that is
+// now older than the plan's db_store_rounds. A negative number keeps all; the
+// initial model always stays.
 func (a *Aggregator) forget(closed int) error {
 	keep := a.plan.Aggregator.DBStoreRounds
 	old := closed - keep
 	if keep < 0 || old < a.first {
 		return nil
 	}
-	err := a.o.Journal.Forget(old)
+	err := errors.Join(a.o.Journal.Forget(old), a.o.Journal.ForgetState(old))
 	if old != a.first {
 		err = errors.Join(err, a.o.Journal.ForgetModel(old))
 	}
@@ -123,12 +141,20 @@ type fold struct {
 	a       *Aggregator
 	base    *journal.Model
 	results []*journal.Result
+	state   *state
 	trained map[string]foldedTensor
+	rounds  map[string]*aggregation.Round // by task
 	metrics []journal.MetricEntry
-	score   *float64 // of the model at the start of the round
+	score   *float64             // of the model at the start of the round
+	stop    *journal.MetricEntry // that reached the plan's target
+	working sync.WaitGroup
 }
 
 func (f *fold) close() {
+	f.working.Wait() // what is read from below must not be closed under it
+	if f.state != nil {
+		f.state.close()
+	}
 	for _, r := range f.results {
 		_ = r.Close() // read only
 	}
@@ -194,9 +220,7 @@ func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contributio
 	case t.Report:
 		return f.addMetric(task, t, updates)
 	case isTrained(t):
-		info, _, err := f.a.decode(updates[0].tensor, updates[0].result)
-		f.trained[t.Name] = foldedTensor{info: info, task: task.Name, updates: updates}
-		return err
+		return f.trainedTensor(task.Name, t, updates)
 	}
 	return nil
 }
@@ -221,7 +245,8 @@ func (f *fold) writeModel(w io.Writer) error {
 		}
 		sources = append(sources, tensor.Source{Info: info, Data: section})
 	}
-	for _, t := range f.trained {
+	for _, name := range slices.Sorted(maps.Keys(f.trained)) {
+		t := f.trained[name]
 		r := f.reader(t)
 		readers = append(readers, r)
 		sources = append(sources, tensor.Source{Info: t.info, Data: r})

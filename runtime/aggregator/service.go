@@ -69,6 +69,8 @@ func (a *Aggregator) GetTasks(ctx context.Context, req *openflpb.GetTasksRequest
 	}
 	if len(resp.Tasks) == 0 {
 		resp.SleepTime = idleSleep
+	} else {
+		a.startDeadline()
 	}
 	return resp, nil
 }
@@ -82,7 +84,7 @@ func (a *Aggregator) tell(name string) error {
 		return err
 	}
 	a.told[name] = true
-	a.o.Log.Info("collaborator leaves", "collaborator", name, "remaining", len(a.roster)-len(a.told))
+	a.o.Log.Info("collaborator leaves", "collaborator", name, "remaining", len(slices.DeleteFunc(slices.Clone(a.roster), func(n string) bool { return a.told[n] })))
 	a.checkDone()
 	return nil
 }
@@ -263,10 +265,17 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 		}
 		log.Info("result dropped", "reason", "already there")
 	}
-	if !a.policy.Closed(len(a.open.done), len(a.roster)) {
-		return nil
+	a.closeAndGoOn()
+	return nil // the result itself is durable
+}
+
+// closeAndGoOn closes the round, and those after it that are complete already,
+// if it may close. The caller holds mu.
+func (a *Aggregator) closeAndGoOn() {
+	if !a.closable() {
+		return
 	}
-	err = a.closeRound()
+	err := a.closeRound()
 	if err == nil {
 		err = a.begin()
 	}
@@ -276,7 +285,6 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 		default: // one reason is enough to stop
 		}
 	}
-	return nil // the result itself is durable
 }
 
 // refuse tells both sides why a result is not taken. The sender need not try
@@ -295,7 +303,8 @@ func (a *Aggregator) drop(name string, r *journal.Results) string {
 		return fmt.Sprintf("the current round is %d", a.round)
 	case !slices.Contains(a.open.assigned[name], r.Task):
 		return "the task is not assigned to this collaborator"
-	case a.open.has[name][r.Task]:
+	}
+	if _, has := a.open.has[name][r.Task]; has {
 		return "already there"
 	}
 	return ""

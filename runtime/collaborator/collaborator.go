@@ -110,10 +110,10 @@ func (c *collaborator) loop(ctx context.Context) error {
 		}
 		round, rounds := int(resp.GetRoundNumber()), c.Plan.Aggregator.Rounds
 		switch {
-		case resp.GetQuit() && round < rounds:
+		case resp.GetQuit() && round < rounds && c.Plan.Rounds.Stop == nil:
 			return fmt.Errorf("the aggregator ends the federation in round %d of %d: %w", round, rounds, ErrIncomplete)
 		case resp.GetQuit():
-			c.Log.Info("the federation is complete")
+			c.Log.Info("the federation is complete", "rounds", round)
 			return nil
 		case len(resp.GetTasks()) == 0:
 			if err := c.wait(ctx, resp.GetSleepTime()); err != nil {

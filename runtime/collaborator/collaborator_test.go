@@ -405,6 +405,17 @@ func TestTheAggregatorKeepsToThePlan(t *testing.T) {
 	}
 }
 
+// TestAnEarlyEndThatThePlanAllows is a good one.
+func TestAnEarlyEndThatThePlanAllows(t *testing.T) {
+	s := newSite(t)
+	withTarget := *s.plan
+	withTarget.Rounds.Stop = &schema.StopRule{Metric: "accuracy", Target: 0.9}
+	s.plan = &withTarget
+	if _, err := s.run(&script{answers: []*openflpb.GetTasksResponse{inRound(1, &openflpb.GetTasksResponse{Quit: true})}}); err != nil {
+		t.Errorf("error %v, want none: the plan has a target", err)
+	}
+}
+
 // TestAnAggregatorThatLostItsStateIsFollowed back to the first round, although
 // it has just asked for work on a model that it does not have any more.
 func TestAnAggregatorThatLostItsStateIsFollowed(t *testing.T) {

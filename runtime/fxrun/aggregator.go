@@ -31,8 +31,10 @@ the same command carries on where it was.
 
 Examples:
    fxrun aggregator --bundle ward.fxb
-   fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json`,
+   fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json
+   fxrun aggregator --bundle ward.fxb --roster cols.yaml`,
 		Flags: append(participantFlags(), stateFlag(), logFlag(),
+			&cli.StringFlag{Name: "roster", Usage: "who takes part is in `FILE`, like plan/cols.yaml; read again when a round begins (default: the bundle's)"},
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
 			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
 		),
@@ -61,6 +63,9 @@ func (r *aggregatorResult) Text(w io.Writer) error {
 	}
 	if r.Best != nil {
 		rows = append(rows, []string{"best", fmt.Sprintf("%.4f with the model of round %d", r.Best.Score, r.Best.Round)})
+	}
+	if r.Stopped != nil {
+		rows = append(rows, []string{"stopped", fmt.Sprintf("%s/%s reached %.4f", r.Stopped.Task, r.Stopped.Name, r.Stopped.Value)})
 	}
 	for _, name := range []string{"best", "last", "final"} {
 		if file, ok := r.Models[name]; ok {
@@ -97,7 +102,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	defer func() { _ = store.Close() }() // everything in it is durable already
-	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Log: log})
+	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Roster: c.String("roster"), Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
 	}

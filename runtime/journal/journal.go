@@ -19,13 +19,14 @@ import (
 //
 //	federation.json                       what this journal is about
 //	models/000004.safetensors             the model at the start of round 4
+//	state/000004.safetensors              what the aggregation remembers of each tensor at the start of round 4, if anything
 //	rounds/000003/results/TASK/NAME.pb    an accepted TaskResults message, as received
 //	rounds/000003/closing.json            whose results count: the round's decision
 //	rounds/000003/outcome.json            what came of it: model digest and metrics
 //	quit/NAME                             NAME was told that the federation is complete
 //
-// A round passes through closing, model, outcome in that order. The model and
-// the outcome are functions of the closing, so a round that was interrupted
+// A round passes through closing, model, state, outcome in that order. All after
+// the closing are functions of it and of the round before, so a round that was interrupted
 // between them is finished at the next start with the same bytes.
 const Format = "fx-journal/1"
 
@@ -59,10 +60,12 @@ type ResultEntry struct {
 // Outcome is what a closed round produced.
 type Outcome struct {
 	Round   int            `json:"round"`
-	Closing string         `json:"closing"` // SHA-256 of closing.json
-	Model   string         `json:"model"`   // SHA-256 of the next round's model file
+	Closing string         `json:"closing"`         // SHA-256 of closing.json
+	Model   string         `json:"model"`           // SHA-256 of the next round's model file
+	State   string         `json:"state,omitempty"` // SHA-256 of the next round's state file
 	Metrics []MetricEntry  `json:"metrics"`
 	Best    *BestSelection `json:"best,omitempty"`
+	Stop    *MetricEntry   `json:"stop,omitempty"` // the metric that reached the plan's target: no other round begins
 }
 
 // MetricEntry is one aggregated metric.
@@ -168,6 +171,7 @@ func (j *Journal) read(name string, v any) error {
 	return nil
 }
 
+func stateName(round int) string           { return fmt.Sprintf("state/%06d.safetensors", round) }
 func modelName(round int) string           { return fmt.Sprintf("models/%06d.safetensors", round) }
 func roundName(round int, n string) string { return fmt.Sprintf("rounds/%06d/%s", round, n) }
 
@@ -204,13 +208,17 @@ func (m *Model) Reader() io.Reader { return io.NewSectionReader(m.object, 0, m.o
 // Model opens the model at the start of a round; fs.ErrNotExist if that round
 // was not reached.
 func (j *Journal) Model(round int) (*Model, error) {
-	o, err := j.store.Open(modelName(round))
+	return j.tensors(modelName(round), fmt.Sprintf("the model of round %d", round))
+}
+
+func (j *Journal) tensors(name, what string) (*Model, error) {
+	o, err := j.store.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	f, err := tensor.OpenSafetensors(o, o.Size())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot read the model of round %d: %w", round, err), o.Close())
+		return nil, errors.Join(fmt.Errorf("cannot read %s: %w", what, err), o.Close())
 	}
 	return &Model{File: f, object: o}, nil
 }
@@ -223,6 +231,24 @@ func (j *Journal) WriteModel(round int, write func(io.Writer) error) (string, er
 
 // ModelSHA256 returns the SHA-256 of the model at the start of a round, in hex.
 func (j *Journal) ModelSHA256(round int) (string, error) { return j.digest(modelName(round)) }
+
+// State opens what the aggregation remembers at the start of a round;
+// fs.ErrNotExist if that is nothing.
+func (j *Journal) State(round int) (*Model, error) {
+	return j.tensors(stateName(round), fmt.Sprintf("the state of round %d", round))
+}
+
+// WriteState commits what the aggregation remembers at the start of a round (a
+// safetensors file) and returns its SHA-256 in hex.
+func (j *Journal) WriteState(round int, write func(io.Writer) error) (string, error) {
+	return j.create(stateName(round), write)
+}
+
+// StateSHA256 returns the SHA-256 of a round's state, in hex.
+func (j *Journal) StateSHA256(round int) (string, error) { return j.digest(stateName(round)) }
+
+// ForgetState removes the state of a round.
+func (j *Journal) ForgetState(round int) error { return j.store.Remove(stateName(round)) }
 
 // Accept commits a checked result; ErrExists if this collaborator already has
 // one for the task.

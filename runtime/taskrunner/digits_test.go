@@ -159,16 +159,24 @@ func (f *federation) round(round int, global string) measured {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	var next []tensor.Source
+	var tensors []aggregation.Tensor
 	for _, info := range base.Infos() {
 		var updates []aggregation.Update
 		for i, name := range f.names {
 			updates = append(updates, aggregation.Update{Collaborator: name, Weight: float64(sizes[i]), Data: f.source(trained[i], info.Name)})
 		}
+		tensors = append(tensors, aggregation.Tensor{Name: info.Name, Elements: info.Elements(), Base: f.source(base, info.Name), Updates: updates})
+	}
+	folding, err := algorithm.Begin(tensors)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var next []tensor.Source
+	for i, info := range base.Infos() {
 		at := 0
 		var bytes []byte
-		current := f.source(base, info.Name)
-		err := algorithm.Aggregate(info.Name, info.Elements(), current, updates, func(avg []float64) error {
+		current := tensors[i].Base
+		err := folding.Fold(info.Name, func(avg []float64, _ [][]float64) error {
 			from, to := make([]float32, len(avg)), make([]float32, len(avg))
 			if err := current.ReadBlock(from, at); err != nil {
 				return err

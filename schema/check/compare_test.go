@@ -47,6 +47,7 @@ func TestCompare(t *testing.T) {
 		{"combination", "openfl.interface.aggregation_functions.WeightedAverage", "openfl.interface.aggregation_functions.Median", "tasks.train.aggregation_type.template", combined, "Median"},
 		{"section", "compression_pipeline:\n  template: openfl.pipelines.NoCompressionPipeline\n", "", "compression_pipeline.template", noEffect, "no longer written out"},
 		{"pipeline", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.EdenPipeline", "compression_pipeline.template", leaves, "tensors travel through"},
+		{"target", "tasks:\n  agg", "rounds: {stop: {metric: accuracy, at_least: 0.9}}\ntasks:\n  agg", "rounds", combined, "the section rounds is new"},
 		{"policy", "  defaults: plan/defaults/straggler_handling_policy.yaml", "  template: openfl.component.PercentagePolicy", "straggler_handling_policy.template", combined, "a round closes by"},
 		{"old name above a defaults file", "agg_addr: agg.example.org", "agg_addr: agg.example.org\n    disable_client_auth: true", "network.settings.require_client_auth", where, "collaborators show a certificate: yes becomes no"},
 		{"nothing", "# ", "#  ", "", "", ""},
@@ -158,6 +159,9 @@ func TestPeers(t *testing.T) {
 		finding        string
 	}{
 		{"built in", "", "", Peer{SameID: true}, Peer{}, "is fx's: Python has no such class"},
+		{"adaptive", "aggregation_functions.WeightedAverage", "aggregation_functions.AdamAdaptiveAggregation", Peer{SameID: true}, Peer{}, "needs start values that only code can give"},
+		{"robust", "openfl.interface.aggregation_functions.WeightedAverage", "fx.aggregation.Krum", Peer{SameID: true}, Peer{}, "fx.aggregation.Krum is fx's"},
+		{"rounds", "tasks:\n  agg", "rounds: {best: {metric: accuracy, direction: max}}\ntasks:\n  agg", Peer{SameID: true}, Peer{}, "the section rounds is not read"},
 		{"Python", "fx.builtin", "src.mine", Peer{SameID: true, Starts: true}, Peer{}, "plan/defaults/network.yaml is another file there"},
 	} {
 		p := Peers(merged(t, strings.ReplaceAll(text, test.old, test.new)))

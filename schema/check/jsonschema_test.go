@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -102,7 +103,7 @@ func enums(t *testing.T, def, key string) []string {
 func TestSchemaDefaultsFiles(t *testing.T) {
 	var offered []string
 	for _, section := range schema.Sections() {
-		if section == "egress" || section == "box" {
+		if section == "egress" || section == "box" || section == "rounds" {
 			continue // none of OpenFL's
 		}
 		offered = append(offered, enums(t, section, "defaults")...)
@@ -144,6 +145,9 @@ func TestSchemaTemplatesAreInTheTables(t *testing.T) {
 			if strings.Contains(template, "StaticGrouped") {
 				text = strings.Replace(text, "percentage: 1.0", "collaborators: [one, two]", 1)
 			}
+			if strings.HasSuffix(template, "NormClipping") {
+				text = strings.Replace(text, "template: "+template, "template: "+template+"\n      settings: {norm: 1.0}", 1)
+			}
 			for _, f := range Plan("plan.yaml", []byte(text), nil) {
 				if f.ID != "unsupported" {
 					t.Errorf("%s: %v", template, f)
@@ -161,6 +165,9 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte("assigner: {template: openfl.component.StaticGroupedAssigner, settings: {task_groups: [{collaborators: [a]}, 1]}}\ntasks: {a: 1}\n"))
+	f.Add(bytes.Replace(data, []byte("openfl.interface.aggregation_functions.WeightedAverage"),
+		[]byte("fx.aggregation.NormClipping\n      settings: {norm: 1, then: {template: fx.aggregation.MultiKrum, settings: {byzantine: 1, keep: 2}}}"), 1))
+	f.Add(append(bytes.Clone(data), "rounds: {best: {metric: accuracy, direction: min}, stop: {metric: accuracy, at_most: .inf}}\n"...))
 	f.Add([]byte("network: {settings: {client_reconnect_interval: .nan}}\ntask_runner: {settings: {1: .inf}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fs := Plan("plan.yaml", data, nil)

@@ -66,7 +66,7 @@ func meaning(path string, a, b *schema.Node) (Area, string) {
 		area = ToWhere
 	case "egress", "compression_pipeline":
 		area = WhatLeaves
-	case "straggler_handling_policy":
+	case "straggler_handling_policy", "rounds":
 		area = Combined
 	}
 	label := strings.TrimPrefix(rest, "settings.")

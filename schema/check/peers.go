@@ -41,6 +41,14 @@ func Peers(config *schema.Node) []Peer {
 			six.stops(says)
 		}
 	}
+	for _, t := range config.Lookup("tasks").Entries() {
+		class := schema.CanonicalTemplate(templateText(t.Value.Lookup("aggregation_type")))
+		if says := unbuildable(class); says != "" {
+			says = fmt.Sprintf("task %q: %s", t.Key.KeyText(), says)
+			nine.stops(says)
+			six.stops(says)
+		}
+	}
 	for _, file := range defaultsOf(config) {
 		if says := defaults16[file]; says != "" {
 			six.SameID = false
@@ -52,17 +60,31 @@ func Peers(config *schema.Node) []Peer {
 		six.stops("straggler_handling_policy.template: no module of that name")
 	}
 	for _, p := range config.Pairs {
-		if s := p.Key.KeyText(); s == "connector" || s == "egress" || s == "box" {
+		if s := p.Key.KeyText(); s == "connector" || s == "egress" || s == "box" || s == "rounds" {
 			six.Findings = append(six.Findings, "the section "+s+" is not read")
 			switch s {
 			case "egress":
 				nine.Findings = append(nine.Findings, "the section egress is not read: what it narrows, a Python site does not narrow")
 			case "box":
 				nine.Findings = append(nine.Findings, "the section box is not read: a Python site runs task code without a box")
+			case "rounds":
+				nine.Findings = append(nine.Findings, "the section rounds is not read: the best model has the largest of all validation metrics, and all rounds are run")
 			}
 		}
 	}
 	return []Peer{nine, six}
+}
+
+// unbuildable says why a Python aggregator cannot make an aggregation function
+// that fx has, or "".
+func unbuildable(class string) string {
+	switch {
+	case strings.HasPrefix(class, "fx."):
+		return "the aggregation " + class + " is fx's: Python has no such class"
+	case strings.HasSuffix(class, "AdaptiveAggregation"):
+		return "the aggregation " + class + " cannot be made from a plan: in Python it needs start values that only code can give"
+	}
+	return ""
 }
 
 func (p *Peer) stops(says string) {

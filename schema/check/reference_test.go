@@ -168,6 +168,9 @@ func nested(def map[string]any, prefix string, without ...string) []Key {
 		p := resolve(object(def, "properties", k.Name))
 		k.Name = prefix + k.Name
 		out = append(out, k)
+		if _, named := object(def, "properties", strings.TrimPrefix(k.Name, prefix))["$ref"]; !named { // described where its name is
+			out = append(out, nested(map[string]any{"properties": p["properties"], "required": p["required"]}, k.Name+".")...)
+		}
 		out = append(out, nested(resolve(object(p, "items")), k.Name+"[].")...)
 		out = append(out, nested(resolve(object(p, "additionalProperties")), k.Name+".*.")...)
 	}

@@ -15,6 +15,8 @@ func semantics(p *schema.Plan, roster *Roster) schema.Findings {
 	out = append(out, egressRules(p)...)
 	out = append(out, groups(p, roster)...)
 	out = append(out, rounds(p, roster)...)
+	out = append(out, judgement(p)...)
+	out = append(out, enough(p, roster)...)
 	if roster == nil {
 		return out
 	}

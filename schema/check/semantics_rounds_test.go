@@ -16,6 +16,8 @@ func TestRounds(t *testing.T) {
 		policy  = "  defaults: plan/defaults/straggler_handling_policy.yaml"
 		group   = "    - name: learning"
 		percent = "  template: openfl.component.aggregator.straggler_handling.PercentagePolicy\n  settings: {minimum_reporting: 3}"
+		average = "openfl.interface.aggregation_functions.WeightedAverage"
+		krum    = "fx.aggregation.Krum"
 		cutoff  = "  template: openfl.component.aggregator.straggler_handling.CutoffTimePolicy\n  settings: {straggler_cutoff_time: 60, minimum_reporting: 4}"
 	)
 	tests := []struct {
@@ -39,7 +41,13 @@ func TestRounds(t *testing.T) {
 		{"secure aggregation, all", []string{"db_store_rounds: 2", "secure_aggregation: true\n    db_store_rounds: 2"}, "", "error unsupported aggregator.settings.secure_aggregation: not supported"},
 		{"more must report than there are", []string{policy, percent}, "[one, two]", "error never-closes straggler_handling_policy.settings.minimum_reporting: found integer 3; allowed at most 2"},
 		{"more must report after the cut-off", []string{policy, cutoff}, "[one, two]", "error never-closes straggler_handling_policy.settings.minimum_reporting: no round ever closes"},
-		{"as many must report as there are", []string{policy, percent}, "[one, two, three]", "error unsupported straggler_handling_policy.template: not supported"},
+		{"as many must report as there are", []string{policy, percent}, "[one, two, three]", ""},
+		{"time and minimum", []string{policy, cutoff}, "[one, two, three, four]", ""},
+		{"Krum with enough", []string{average, krum}, "[one, two, three, four, five]", ""},
+		{"Krum with too few", []string{average, krum}, "[one, two, three, four]", "error too-few tasks.train.aggregation_type: found 4 collaborators; allowed at least 5"},
+		{"Krum with too few in the group", []string{average, krum, "percentage: 1.0", "percentage: 0.5", group, "    - {name: other, percentage: 0.5, tasks: [aggregated_model_validation]}\n" + group},
+			"[one, two, three, four, five, six]", "error too-few tasks.train.aggregation_type: found 3 collaborators"},
+		{"a best model and a target", []string{"tasks:\n  agg", "rounds:\n  best: {metric: accuracy, direction: max, task: aggregated_model_validation}\n  stop: {metric: accuracy, at_least: 0.9}\ntasks:\n  agg"}, "[one]", ""},
 		{"share above all", []string{policy, strings.Replace(percent, "minimum_reporting: 3", "percent_collaborators_needed: 1.5", 1)}, "", "error out-of-range straggler_handling_policy.settings.percent_collaborators_needed: from 0 to 1"},
 		{"shares of thirds", []string{"percentage: 1.0", "percentage: 0.67", group, "    - {name: other, percentage: 0.33, tasks: [train]}\n" + group}, "[one, two, three]", "error no-group assigner.settings.task_groups: found groups of 0, 2, 2 of 3 collaborators"},
 		{"group without a share", []string{group, "    - {name: never, percentage: 0, tasks: [extra]}\n" + group, "tasks:\n  agg", "tasks:\n  extra: {function: validate_task}\n  agg"}, "", "warning unused-task tasks.extra: no group runs this task"},
