@@ -28,7 +28,7 @@ for target in darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/arm64;
   echo "fxctl $target"
 done
 for target in linux/amd64 linux/arm64; do
-  CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o "$out/x" ./runtime/fxrun
+  CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -trimpath -tags urfave_cli_no_docs,grpcnotrace -ldflags '-s -w' -o "$out/x" ./runtime/fxrun
   size=$(wc -c <"$out/x")
   echo "fxrun $target $size bytes"
   if [ "$size" -gt 20000000 ]; then
