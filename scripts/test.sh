@@ -16,9 +16,15 @@ fi
 step "go vet"
 go vet ./...
 
-step "go test $race ./..."
-# shellcheck disable=SC2086 # empty or one word
-go test $race ./...
+# The box and what runs modules in it start hundreds of processes, which takes the
+# race detector minutes and finds nothing: there is one goroutine in most of them.
+plain='^fx/runtime/(sandbox|wasm)(/|$)'
+step "go test $race"
+# shellcheck disable=SC2046,SC2086 # lists of words
+go test $race $(go list ./... | grep -vE "$plain")
+step "go test, without the race detector"
+# shellcheck disable=SC2046
+CGO_ENABLED=0 go test $(go list ./... | grep -E "$plain")
 
 step "builds for other systems"
 out=$(mktemp -d)
