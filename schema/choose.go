@@ -15,8 +15,19 @@ import (
 // settings. Errors wrap ErrInvalid, list what is allowed, and suggest the
 // nearest.
 func Choose[T any](table map[string]func() T, c Component, section, kind string) (T, error) {
+	with := make(map[string]func(*Settings) T, len(table))
+	for name, build := range table {
+		if with[name] = nil; build != nil {
+			with[name] = func(*Settings) T { return build() }
+		}
+	}
+	return Build(with, c, section, kind)
+}
+
+// Build is [Choose] for a table of constructors that take settings.
+func Build[T any](table map[string]func(*Settings) T, c Component, section, kind string) (T, error) {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(table)) {
+	for _, name := range sortedKeys(table) {
 		if name != "" && table[name] != nil {
 			names = append(names, name)
 		}
@@ -31,11 +42,15 @@ func Choose[T any](table map[string]func() T, c Component, section, kind string)
 		}
 	case build == nil:
 		problem = fmt.Sprintf("%s %q is not supported; allowed: %s", kind, c.Template, strings.Join(names, ", "))
-	case len(c.Settings) > 0:
-		problem = fmt.Sprintf("%s %q takes no settings, found %s", kind, c.Template, strings.Join(slices.Sorted(maps.Keys(c.Settings)), ", "))
 	default:
-		return build(), nil
+		s := &Settings{values: c.Settings}
+		made := build(s)
+		if problem = s.end(fmt.Sprintf("%s %q", kind, c.Template)); problem == "" {
+			return made, nil
+		}
 	}
 	var none T
 	return none, fmt.Errorf("%w: %s: %s", ErrInvalid, section, problem)
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
