@@ -9,7 +9,6 @@ package aggregator
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -34,8 +33,15 @@ type Options struct {
 	Journal *journal.Journal
 	Host    string // this host's name, for a plan that leaves the address open
 	Output  string // folder for best, last and final models
-	Log     *slog.Logger
+	// TaskGroup is the one task group of the plan to run, "" for all. With
+	// Evaluation one round is run on the initial model, and no model is saved.
+	TaskGroup string
+	Log       *slog.Logger
 }
+
+// Evaluation is the task group that OpenFL judges a model with instead of
+// training it.
+const Evaluation = "evaluation"
 
 // Aggregator is the state of one federation. It implements the OpenFL service.
 type Aggregator struct {
@@ -49,7 +55,8 @@ type Aggregator struct {
 	policy     straggler.Policy
 	algorithms map[string]aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
-	first      int // the initial model's round
+	first      int             // the initial model's round
+	initial    map[string]bool // names of its tensors
 
 	uploadsMu sync.Mutex
 	uploads   map[string]int // under way, by collaborator
@@ -100,13 +107,14 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 		o:          o,
 		tasks:      map[string]schema.Task{},
 		algorithms: map[string]aggregation.Algorithm{},
+		initial:    map[string]bool{},
 		told:       map[string]bool{},
 		uploads:    map[string]int{},
 		done:       make(chan struct{}),
 		turned:     make(chan struct{}),
 		failed:     make(chan error, 1),
 	}
-	a.plan, a.roster = f.Plan, slices.Sorted(slices.Values(f.Roster))
+	a.plan, a.roster = selectGroup(f.Plan, o.TaskGroup), slices.Sorted(slices.Values(f.Roster))
 	if len(a.roster) == 0 {
 		return nil, fmt.Errorf("cannot start the aggregator: the roster %q names no collaborator: %w", bundle.RosterPath, schema.ErrInvalid)
 	}
@@ -116,20 +124,40 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 	}
 	a.history = Report{FederationID: a.plan.FederationID, Metrics: []journal.MetricEntry{}}
 	var err error
-	if a.first, err = FirstRound(f); err != nil {
-		return nil, err
+	if !a.evaluates() { // else round 0, whatever the model's is
+		if a.first, err = FirstRound(f); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.checkPaths(); err != nil {
 		return nil, err
 	}
-	if err := a.components(); err != nil {
+	if err := a.components(f); err != nil {
 		return nil, err
 	}
 	return a, a.recover(f.Model)
 }
 
+// evaluates says whether this run judges a model and trains none.
+func (a *Aggregator) evaluates() bool { return a.o.TaskGroup == Evaluation }
+
+// selectGroup is the plan with one task group alone. Its id stays what it is: the
+// choice is the aggregator's, and the collaborators need not know of it.
+func selectGroup(plan *schema.Resolved, group string) *schema.Resolved {
+	if group == "" {
+		return plan
+	}
+	one := *plan
+	one.Assigner.Settings = maps.Clone(plan.Assigner.Settings)
+	one.Assigner.Settings["selected_task_group"] = group
+	if group == Evaluation {
+		one.Aggregator.Rounds = 1
+	}
+	return &one
+}
+
 // components builds what the plan names from the tables.
-func (a *Aggregator) components() error {
+func (a *Aggregator) components(f *bundle.Federation) error {
 	var names []string
 	for _, t := range a.plan.Tasks {
 		algorithm, err := aggregation.New(t.Aggregation)
@@ -146,7 +174,14 @@ func (a *Aggregator) components() error {
 	if a.policy, err = straggler.New(a.plan.Straggler); err != nil {
 		return err
 	}
-	a.pipeline, err = codec.New(a.plan.Compression)
+	if a.pipeline, err = codec.New(a.plan.Compression); err != nil {
+		return err
+	}
+	infos, err := f.Model.Infos()
+	for _, info := range infos {
+		a.initial[info.Name] = true
+		err = errors.Join(err, a.pipeline.Check(info))
+	}
 	return err
 }
 
@@ -170,10 +205,7 @@ func FirstRound(f *bundle.Federation) (int, error) {
 // one before, and loads the open one.
 func (a *Aggregator) recover(model *bundle.Model) error {
 	// The initial model may be there; then it must be the same.
-	_, err := a.o.Journal.WriteModel(a.first, func(w io.Writer) error {
-		return tensor.ModelToSafetensors(w, model.Data, model.Tensors)
-	})
-	if err != nil {
+	if _, err := a.o.Journal.WriteModel(a.first, model.WriteSafetensors); err != nil {
 		return err
 	}
 	a.round, a.history.Rounds = a.first, a.first
@@ -283,7 +315,7 @@ func (a *Aggregator) reload(task, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := a.contents(name, r.Results, r)
+	c, err := a.contents(name, r.Results)
 	if err == nil {
 		err = a.open.misfit(c)
 	}

@@ -237,7 +237,7 @@ func TestTensorOfALaterRoundIsWaitedFor(t *testing.T) {
 
 func TestUnknownTensorIsAnError(t *testing.T) {
 	b := newTestbed(t, t.TempDir())
-	_, err := b.clients["one"].Tensor(t.Context(), "nothing", 0, 1<<20)
+	_, err := b.clients["one"].Tensor(t.Context(), transport.TensorRequest{Name: "nothing", Round: 0, Tags: []string{"model"}, RequireLossless: true, Limit: 1 << 20})
 	if err == nil || !strings.Contains(err.Error(), "does not have an aggregated tensor") {
 		t.Errorf("error %v, want OpenFL's wording", err)
 	}
@@ -249,7 +249,7 @@ func TestStrangerIsRefused(t *testing.T) {
 	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNotInRoster {
 		t.Errorf("GetTasks: error %v, want cause %s", err, transport.CauseNotInRoster)
 	}
-	_, err = b.clients["three"].Tensor(t.Context(), "w", 0, 1<<20)
+	_, err = b.clients["three"].Tensor(t.Context(), transport.TensorRequest{Name: "w", Round: 0, Tags: []string{"model"}, RequireLossless: true, Limit: 1 << 20})
 	if f, ok := errors.AsType[*transport.Failure](err); !ok || f.Cause != transport.CauseNotInRoster {
 		t.Errorf("GetAggregatedTensor: error %v, want cause %s", err, transport.CauseNotInRoster)
 	}
@@ -447,7 +447,7 @@ func TestContextEndsAWait(t *testing.T) {
 	b := newTestbed(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := b.clients["one"].Tensor(ctx, "w", 1, 1<<20)
+	_, err := b.clients["one"].Tensor(ctx, transport.TensorRequest{Name: "w", Round: 1, Tags: []string{"model"}, RequireLossless: true, Limit: 1 << 20})
 	f, ok := errors.AsType[*transport.Failure](err) // where the server notices the deadline first
 	if !errors.Is(err, context.DeadlineExceeded) && (!ok || f.Cause != transport.CauseTimeout) {
 		t.Errorf("error %v, want the end of the time", err)

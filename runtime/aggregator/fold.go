@@ -1,12 +1,15 @@
 package aggregator
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
 
 	"fx/runtime/aggregation"
+	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -27,7 +30,7 @@ func (f *fold) reader(t foldedTensor) io.ReadCloser {
 	return &lazyReader{PipeReader: r, start: func() {
 		if !started {
 			started = true
-			go func() { w.CloseWithError(f.aggregate(t, w)) }()
+			go func() { w.CloseWithError(f.aggregate(t, w, aggregation.Next)) }()
 		}
 	}}
 }
@@ -43,34 +46,37 @@ func (r *lazyReader) Read(p []byte) (int, error) {
 	return r.PipeReader.Read(p)
 }
 
+// arithmetic makes a block of float32 out of an average, and of the current
+// value, which is nil for a tensor that the model does not have.
+type arithmetic func(base []float32, avg []float64, deltas bool, out []float32)
+
 // aggregate folds one tensor over all collaborators, in name order, and writes
-// the next value. The arithmetic of the last step is OpenFL's: with deltas on,
-// the difference to the current value is rounded to float32 and added to it.
-func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
+// what the arithmetic makes of it.
+func (f *fold) aggregate(t foldedTensor, w io.Writer, last arithmetic) (err error) {
 	var base aggregation.Source
 	if section, err := f.base.Section(t.info.Name); err == nil {
 		base = aggregation.FromReader(section)
 	}
 	updates := make([]aggregation.Update, len(t.updates))
 	for i, c := range t.updates {
-		_, values, err := f.a.decode(c.tensor, c.result)
+		own, done, err := f.a.source(c.tensor, c.result)
 		if err != nil {
 			return err
 		}
-		own := aggregation.FromReader(values)
+		defer done()
 		updates[i] = aggregation.Update{Collaborator: c.name, Weight: c.weight, Data: own}
-		if journal.HasTag(c.tensor, "delta") {
+		if journal.HasTag(c.tensor, codec.TagDelta) {
 			updates[i].Data = sum{own, base}
 		}
 	}
-	var current, next []float32
+	var current, out []float32
 	var buf []byte
 	off := 0
 	emit := func(avg []float64) error {
-		if cap(next) < len(avg) {
-			current, next = make([]float32, len(avg)), make([]float32, len(avg))
+		if cap(out) < len(avg) {
+			current, out = make([]float32, len(avg)), make([]float32, len(avg))
 		}
-		current, next = current[:len(avg)], next[:len(avg)]
+		current, out = current[:len(avg)], out[:len(avg)]
 		var old []float32
 		if base != nil {
 			if err := base.ReadBlock(current, off); err != nil {
@@ -78,13 +84,46 @@ func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
 			}
 			old = current
 		}
-		aggregation.Next(old, avg, f.a.plan.Aggregator.UseDeltaUpdates, next)
+		last(old, avg, f.a.plan.Aggregator.UseDeltaUpdates, out)
 		off += len(avg)
-		buf = tensor.AppendFloat32s(buf[:0], next)
+		buf = tensor.AppendFloat32s(buf[:0], out)
 		_, err := w.Write(buf)
 		return err
 	}
 	return f.a.algorithms[t.task].Aggregate(t.info.Name, t.info.Elements(), base, updates, emit)
+}
+
+// source gives the values of a tensor as it was sent, to be read in blocks. What
+// has to be decoded is decoded into a draft, so that of all collaborators' tensors
+// one is in memory at most. done must be called in the end.
+func (a *Aggregator) source(t tensor.Named, r io.ReaderAt) (_ aggregation.Source, done func(), err error) {
+	_, values, err := a.decode(t, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if plain, ok := values.(*io.SectionReader); ok {
+		return aggregation.FromReader(plain), func() {}, nil
+	}
+	spool, err := a.spool(func(w io.Writer) error {
+		_, err := io.Copy(w, values)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return aggregation.FromReader(spool), func() { _ = spool.Discard() }, nil
+}
+
+// spool writes to a draft that is not going to be committed.
+func (a *Aggregator) spool(write func(io.Writer) error) (journal.Draft, error) {
+	d, err := a.o.Journal.Store().Draft()
+	if err != nil {
+		return nil, err
+	}
+	if err := write(d); err != nil {
+		return nil, errors.Join(err, d.Discard())
+	}
+	return d, nil
 }
 
 // sum is a difference added back to what it is a difference to.
@@ -115,11 +154,12 @@ func (f *fold) addMetric(task schema.Task, t tensor.Named, from []contribution) 
 		if err != nil {
 			return err
 		}
-		var v [1]float32
-		if err := aggregation.FromReader(values).ReadBlock(v[:], 0); err != nil {
+		var raw [4]byte
+		if _, err := io.ReadFull(values, raw[:]); err != nil {
 			return err
 		}
-		reported[i] = aggregation.Reported{Collaborator: c.name, Weight: c.weight, Value: float64(v[0])}
+		v := math.Float32frombits(binary.LittleEndian.Uint32(raw[:]))
+		reported[i] = aggregation.Reported{Collaborator: c.name, Weight: c.weight, Value: float64(v)}
 	}
 	value, err := aggregation.Scalar(reported)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	openflpb "fx/proto"
@@ -47,6 +48,7 @@ type Options struct {
 	Store        journal.Store  // finished tasks, to survive a restart
 	Scratch      string         // folder for files of the task at hand
 	Ledger       *egress.Ledger // what left
+	PyTorch      bool           // the task runner is OpenFL's for PyTorch, see egress.UsesPyTorch
 	PollInterval time.Duration  // 0 = what the aggregator says
 	Retry        transport.RetryPolicy
 	Log          *slog.Logger
@@ -68,17 +70,25 @@ type collaborator struct {
 	contract *egress.Contract
 	header   *openflpb.MessageHeader
 	report   Report
+	pipeline codec.Pipeline
 	reported map[string]bool // "round/task" that the aggregator has taken from this process
 	round    int             // the round whose model file is in scratch
 	model    string          // its path, "" before the first
 	digest   string          // its SHA-256
+	stepped  bool            // it came as the difference to the model before
 }
 
 // Run takes part until the aggregator says that the federation is complete, the
 // context ends, or something happens that retrying cannot mend.
 func Run(ctx context.Context, o Options) (Report, error) {
-	if _, err := codec.New(o.Plan.Compression); err != nil {
+	pipeline, err := codec.New(o.Plan.Compression)
+	if err != nil {
 		return Report{}, err
+	}
+	for _, info := range o.Model {
+		if err := pipeline.Check(info); err != nil {
+			return Report{}, err
+		}
 	}
 	contract, err := egress.NewContract(o.Plan.Tasks, o.Model, o.Plan.Egress)
 	if err != nil {
@@ -87,6 +97,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	c := &collaborator{
 		Options:  o,
 		contract: contract,
+		pipeline: pipeline,
 		header: &openflpb.MessageHeader{
 			Sender: o.Name, Receiver: o.Plan.AggregatorID, FederationUuid: o.Plan.FederationID,
 		},
@@ -108,6 +119,9 @@ func (c *collaborator) loop(ctx context.Context) error {
 		}
 		round, rounds := int(resp.GetRoundNumber()), c.Plan.Aggregator.Rounds
 		switch {
+		case resp.GetQuit() && c.evaluated(round):
+			c.Log.Info("the evaluation is complete")
+			return nil
 		case resp.GetQuit() && round < rounds:
 			return fmt.Errorf("the aggregator ends the federation in round %d of %d: %w", round, rounds, ErrIncomplete)
 		case resp.GetQuit():
@@ -183,6 +197,18 @@ func (c *collaborator) wait(ctx context.Context, serverSeconds int32) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// evaluated says whether what ended was an evaluation: one round, in which the
+// aggregator has asked for nothing but tasks of the plan's group of that name.
+func (c *collaborator) evaluated(round int) bool {
+	tasks := egress.TaskGroup(c.Plan, "evaluation")
+	for key := range c.reported {
+		if !slices.Contains(tasks, strings.TrimPrefix(key, "0/")) {
+			return false
+		}
+	}
+	return round == 1 && len(c.reported) > 0
 }
 
 // task looks a name up in the approved plan: whatever the aggregator says, no

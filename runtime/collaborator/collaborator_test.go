@@ -56,9 +56,10 @@ var modelInfo = tensor.Info{Name: "w", DType: tensor.F32, Shape: []int{2}}
 type script struct {
 	openflpb.UnimplementedAggregatorServer
 	answers  []*openflpb.GetTasksResponse
-	tensor   *openflpb.NamedTensor // nil: w = [1, 2]
-	missing  map[int32]bool        // rounds whose model is not there
-	arrived  func() error          // called with each result; nil: it is taken
+	tensor   *openflpb.NamedTensor                                                     // nil: w = [1, 2]
+	give     func(*openflpb.GetAggregatedTensorRequest) (*openflpb.NamedTensor, error) // nil: tensor
+	missing  map[int32]bool                                                            // rounds whose model is not there
+	arrived  func() error                                                              // called with each result; nil: it is taken
 	received []*openflpb.TaskResults
 }
 
@@ -77,6 +78,10 @@ func (s *script) GetTasks(_ context.Context, req *openflpb.GetTasksRequest) (*op
 }
 
 func (s *script) GetAggregatedTensor(_ context.Context, req *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
+	if s.give != nil {
+		t, err := s.give(req)
+		return &openflpb.GetAggregatedTensorResponse{Header: header(req.GetHeader()), RoundNumber: req.GetRoundNumber(), Tensor: t}, err
+	}
 	t := s.tensor
 	if s.missing[req.GetRoundNumber()] {
 		return nil, status.Error(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for …")
@@ -177,6 +182,7 @@ type site struct {
 	dir    string
 	plan   *schema.Resolved
 	runner *runner
+	torch  bool // the runner is OpenFL's for PyTorch
 
 	ctx      context.Context // nil: the test's
 	interval time.Duration   // 0: a millisecond
@@ -223,7 +229,7 @@ func (s *site) run(agg *script) (Report, error) {
 	}
 	return Run(work, Options{
 		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
-		Scratch: s.t.TempDir(), Ledger: ledger, PollInterval: cmp.Or(s.interval, time.Millisecond),
+		Scratch: s.t.TempDir(), Ledger: ledger, PyTorch: s.torch, PollInterval: cmp.Or(s.interval, time.Millisecond),
 		Client: transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: config, Sender: "hospital-a",
 			FederationID: plan.FederationID, AggregatorID: plan.AggregatorID, NewConnectionPerRequest: true,

@@ -35,6 +35,12 @@ type Entry struct {
 	Norm     float64   `json:"norm"`              // of a tensor
 	Value    float64   `json:"value"`             // of a metric
 	Filters  []string  `json:"filters,omitempty"` // that changed the tensor, or left it out
+
+	// Of what did not travel as its bare values: the tags that say how, and the
+	// payload as it was on the wire. The fields above are about the values.
+	Tags       []string `json:"tags,omitempty"`
+	WireBytes  int64    `json:"wire_bytes,omitempty"`
+	WireSHA256 string   `json:"wire_sha256,omitempty"`
 }
 
 // Kinds of an Entry. What was dropped did not leave: it has no bytes and no

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -31,9 +32,11 @@ the same command carries on where it was.
 
 Examples:
    fxrun aggregator --bundle ward.fxb
-   fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json`,
+   fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json
+   fxrun aggregator --bundle ward.fxb --task-group evaluation`,
 		Flags: append(participantFlags(), stateFlag(), logFlag(),
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
+			&cli.StringFlag{Name: "task-group", Usage: "run the plan's task group `NAME` alone; evaluation judges the bundle's model in one round and saves none"},
 			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -67,8 +70,10 @@ func (r *aggregatorResult) Text(w io.Writer) error {
 			rows = append(rows, []string{name + " model", file})
 		}
 	}
+	if _, ok := r.Models["final"]; ok {
+		rows = append(rows, []string{"final sha256", r.FinalSHA256})
+	}
 	rows = append(rows,
-		[]string{"final sha256", r.FinalSHA256},
 		[]string{"records", r.Journal},
 		[]string{"connections", fmt.Sprintf("%d for %d requests", r.Connections, r.Requests)})
 	return ui.Table(w, nil, rows)
@@ -91,13 +96,18 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
 	}
 	warnOfOpenKey(log, config)
-	dir := p.stateDir(c, "aggregator")
-	j, store, err := p.journal(dir, p.Plan.AggregatorID)
+	group := c.String("task-group")
+	name, participant := "aggregator", p.Plan.AggregatorID
+	if group != "" { // another run, with a journal of its own
+		name, participant = name+"-"+url.PathEscape(group), participant+" for task group "+group
+	}
+	dir := p.stateDir(c, name)
+	j, store, err := p.journal(dir, participant)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = store.Close() }() // everything in it is durable already
-	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Log: log})
+	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, TaskGroup: group, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
 	}

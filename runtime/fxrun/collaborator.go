@@ -114,7 +114,7 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 	interval := p.Plan.Network.ReconnectInterval
 	report, err := collaborator.Run(ctx, collaborator.Options{
 		Name: name, Plan: p.Plan, Model: infos, Client: client, Runner: runner, Store: store,
-		Scratch: scratch, Ledger: ledger, PollInterval: c.Duration("poll-interval"),
+		Scratch: scratch, Ledger: ledger, PyTorch: egress.UsesPyTorch(p.verified.Workspace(), p.Plan.TaskRunner.Template), PollInterval: c.Duration("poll-interval"),
 		Retry: transport.RetryPolicy{Interval: interval, Max: 6 * interval, Jitter: 0.2}, Log: log,
 	})
 	if err := errors.Join(err, runner.Close()); err != nil {

@@ -96,7 +96,7 @@ var mistakes = []struct {
 	{"unknown aggregation", "aggregation_functions.WeightedAverage", "aggregation_functions.WeightAverage", "unknown-template", "WeightAverage", `did you mean "openfl.interface.aggregation_functions.WeightedAverage"`},
 	{"aggregation of a later version", "aggregation_functions.WeightedAverage", "aggregation_functions.Median", "unsupported", "Median", "remove aggregation_type"},
 	{"aggregation in Python", "openfl.interface.aggregation_functions.WeightedAverage", "src.mean.Mean", "runner-unavailable", "src.mean.Mean", "remove aggregation_type"},
-	{"pipeline of a later version", "NoCompressionPipeline", "STCPipeline", "unsupported", "STCPipeline", "travel as they are"},
+	{"too many clusters", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.KCPipeline\n  settings: {n_clusters: 33}", "out-of-range", "n_clusters: 33", "from 2 to 32"},
 	{"unknown pipeline", "NoCompressionPipeline", "NoCompresionPipeline", "unknown-template", "NoCompresionPipeline", `did you mean "openfl.pipelines.NoCompressionPipeline"`},
 	{"settings of a pipeline", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.NoCompressionPipeline\n  settings: {level: 9}", "unknown-key", "level: 9", "no key at all"},
 	{"cut-off", "  defaults: plan/defaults/straggler_handling_policy.yaml", "  template: openfl.component.straggler_handling_functions.CutoffTimeBasedStragglerHandling\n  settings: {straggler_cutoff_time: 30}", "unsupported", "CutoffTimeBasedStragglerHandling", "when all are done"},
