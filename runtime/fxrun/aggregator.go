@@ -34,7 +34,7 @@ Examples:
    fxrun aggregator --bundle ward.fxb
    fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json
    fxrun aggregator --bundle ward.fxb --task-group evaluation`,
-		Flags: append(participantFlags(), stateFlag(), logFlag(),
+		Flags: append(participantFlags(), stateFlag(), logFlag(), openFLFlag(),
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
 			&cli.StringFlag{Name: "task-group", Usage: "run the plan's task group `NAME` alone; evaluation judges the bundle's model in one round and saves none"},
 			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
@@ -90,12 +90,13 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	}
 	defer func() { _ = p.Close() }() // read only
 	network := p.Plan.Network
-	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host}
+	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host, OpenFLCompat: c.Bool("openfl-certs")}
 	tlsConfig, trusted, err := trust.ServerTLS(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
 	}
 	warnOfOpenKey(log, config)
+	warnOfOpenFL(log, config)
 	group := c.String("task-group")
 	name, participant := "aggregator", p.Plan.AggregatorID
 	if group != "" { // another run, with a journal of its own
@@ -116,7 +117,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	server := transport.NewServer(transport.ServerOptions{
-		TLS: tlsConfig, Log: log, Verify: newAnchors(p.certDir, trusted, log).verify,
+		TLS: tlsConfig, Log: log, Verify: newAnchors(config, trusted, log).verify,
 	}, agg)
 	log.Info("listening", "address", listener.Addr().String(), "federation", p.Plan.FederationID, "bundle", p.verified.ID().String())
 	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {
