@@ -180,7 +180,9 @@ func (a *Aggregator) components(f *bundle.Federation) error {
 	infos, err := f.Model.Infos()
 	for _, info := range infos {
 		a.initial[info.Name] = true
-		err = errors.Join(err, a.pipeline.Check(info))
+		if problem := a.pipeline.Check(info); problem != nil {
+			return fmt.Errorf("%w: %w", problem, schema.ErrInvalid)
+		}
 	}
 	return err
 }

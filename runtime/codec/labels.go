@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -144,7 +145,7 @@ type gzipError struct {
 
 func (g gzipError) Read(p []byte) (int, error) {
 	n, err := g.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = invalidf(g.n, "its data is not gzip: %v", err)
 	}
 	return n, err

@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	for _, info := range o.Model {
 		if err := pipeline.Check(info); err != nil {
-			return Report{}, err
+			return Report{}, fmt.Errorf("%w: %w", err, schema.ErrInvalid)
 		}
 	}
 	contract, err := egress.NewContract(o.Plan.Tasks, o.Model, o.Plan.Egress)

