@@ -48,13 +48,13 @@ func encoded(t *testing.T, p codec.Pipeline, name string, round int32, shape []i
 	if err != nil {
 		t.Fatal(err)
 	}
-	return codec.ToMessage(source.Named, data)
+	return transport.ToMessage(source.Named, data)
 }
 
 // decoded are the values of a message.
 func decoded(t *testing.T, p codec.Pipeline, m *openflpb.NamedTensor) []float32 {
 	t.Helper()
-	_, r, err := p.Decode(codec.FromMessage(m), bytes.NewReader(m.GetDataBytes()))
+	_, r, err := p.Decode(transport.FromMessage(m), bytes.NewReader(m.GetDataBytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func encodedWith(t *testing.T, b *testbed, p codec.Pipeline, step []float32) *op
 	if err != nil {
 		t.Fatal(err)
 	}
-	return codec.ToMessage(source.Named, data)
+	return transport.ToMessage(source.Named, data)
 }
 
 // A pipeline that keeps values has no effect on the model, whatever travels.

@@ -17,6 +17,7 @@ import (
 	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
+	"fx/runtime/transport"
 )
 
 // request is what a collaborator asks for, by the tags that it gives, apart from
@@ -119,7 +120,7 @@ func (a *Aggregator) encode(p codec.Pipeline, info tensor.Info, round int, tags 
 	if _, err := io.ReadFull(source.Data, data); err != nil {
 		return nil, err
 	}
-	return codec.ToMessage(source.Named, data), nil
+	return transport.ToMessage(source.Named, data), nil
 }
 
 // stepTo gives the difference between a tensor in the model of a round and in
@@ -179,7 +180,7 @@ func (a *Aggregator) keptStep(name string, round int) (*openflpb.NamedTensor, er
 	if _, err := steps.ReadAt(data, t.DataOffset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return codec.ToMessage(t, data), nil
+	return transport.ToMessage(t, data), nil
 }
 
 // difference turns to into what has to be added to from, in float32, to come to

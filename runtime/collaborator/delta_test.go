@@ -16,6 +16,7 @@ import (
 	"fx/runtime/codec"
 	"fx/runtime/egress"
 	"fx/runtime/tensor"
+	"fx/runtime/transport"
 	"fx/schema"
 )
 
@@ -48,12 +49,12 @@ func message(t *testing.T, p codec.Pipeline, round int32, v []float32, tags ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return codec.ToMessage(source.Named, data)
+	return transport.ToMessage(source.Named, data)
 }
 
 func values(t *testing.T, p codec.Pipeline, m *openflpb.NamedTensor) []float32 {
 	t.Helper()
-	_, r, err := p.Decode(codec.FromMessage(m), bytes.NewReader(m.GetDataBytes()))
+	_, r, err := p.Decode(transport.FromMessage(m), bytes.NewReader(m.GetDataBytes()))
 	if err != nil {
 		t.Fatal(err)
 	}

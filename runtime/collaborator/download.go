@@ -112,7 +112,7 @@ const maxShifted = 1 << 40
 
 // received compares what came with what was asked for, and decodes it.
 func received(want tensor.Info, round int, got *openflpb.NamedTensor, whole bool, p codec.Pipeline) (io.Reader, error) {
-	named := codec.FromMessage(got)
+	named := transport.FromMessage(got)
 	switch {
 	case !slices.Contains(named.Tags, codec.Tag(p)):
 		return nil, fmt.Errorf("it is not encoded as %q (tags %q)", codec.Tag(p), named.Tags)

@@ -1,4 +1,4 @@
-package codec
+package transport
 
 import (
 	openflpb "fx/proto"
