@@ -52,7 +52,7 @@ type arithmetic func(base []float32, avg []float64, deltas bool, out []float32)
 
 // aggregate folds one tensor over all collaborators, in name order, and writes
 // what the arithmetic makes of it.
-func (f *fold) aggregate(t foldedTensor, w io.Writer, last arithmetic) (err error) {
+func (f *fold) aggregate(t foldedTensor, w io.Writer, last arithmetic) error {
 	var base aggregation.Source
 	if section, err := f.base.Section(t.info.Name); err == nil {
 		base = aggregation.FromReader(section)
