@@ -284,7 +284,7 @@ MIXES = {
 # How far the last model of a mix may be from the row's first. Shifts are random, and rounded;
 # OpenFL's k-means starts at random; EDEN rotates at random.
 BOUNDS = {
-    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.6, "SKCPipeline": 0.6, "STCPipeline": 1e-5,
+    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.9, "SKCPipeline": 0.9, "STCPipeline": 1e-5,
     "EdenPipeline": 0.05,
 }
 SETTINGS = {"SKCPipeline": {"p_sparsity": 0.3}, "STCPipeline": {"p_sparsity": 0.3}, "EdenPipeline": {"dim_threshold": 10}}
