@@ -91,7 +91,7 @@ func runInit(ctx context.Context, c *cli.Context, dir string) (_ *initResult, er
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make initial model: %v", err)
 	}
-	err = taskrunner.WriteInitialModel(ctx, runner, scratch, name, c.Bool("force"))
+	err = taskrunner.WriteInitialModel(ctx, runner, plan, scratch, name, c.Bool("force"))
 	if errors.Is(err, os.ErrExist) {
 		return nil, ui.Hint(err, "fxrun init %s --force replaces it", ui.Clean(dir))
 	}

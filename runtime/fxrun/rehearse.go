@@ -140,9 +140,7 @@ func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (
 	r.runner, err = p.runner(c, name, scratch, log)
 	if err == nil && len(p.Model.Tensors) > 0 {
 		r.model = filepath.Join(scratch, "model.safetensors")
-		err = tensor.WriteFile(r.model, true, func(w io.Writer) error {
-			return tensor.ModelToSafetensors(w, p.Model.Data, p.Model.Tensors)
-		})
+		err = tensor.WriteFile(r.model, true, p.Model.WriteSafetensors)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(scratch))
