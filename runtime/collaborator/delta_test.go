@@ -2,9 +2,12 @@ package collaborator
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +180,52 @@ func TestTheLedgerKnowsTheWire(t *testing.T) {
 	sent := agg.received[0].GetTensors()[1]
 	if w.Bytes != 8 || w.WireBytes != int64(len(sent.GetDataBytes())) || !slices.Equal(w.Tags, sent.GetTags()) || len(w.WireSHA256) != 64 || w.WireSHA256 == w.SHA256 {
 		t.Errorf("sent %d bytes with tags %q, the ledger says %+v", len(sent.GetDataBytes()), sent.GetTags(), w)
+	}
+}
+
+// What is encoded is what the filters left: [1, 2] clipped to half of its length,
+// and the ledger's values are those.
+func TestWhatFiltersLeftIsEncoded(t *testing.T) {
+	for _, pipeline := range []string{"NoCompressionPipeline", "KCPipeline"} {
+		s := newSite(t)
+		s.plan = under(pipeline, "fx.builtin.MLP")
+		s.plan.Egress = schema.Egress{Filters: filter("clip", map[string]any{"norm": math.Sqrt(5) / 2})}
+		agg := &script{answers: []*openflpb.GetTasksResponse{work("train")}}
+		if _, err := s.run(agg); err != nil {
+			t.Fatal(err)
+		}
+		sent := agg.received[0].GetTensors()[1]
+		if got := values(t, pipelineOf(t, s.plan), sent); !slices.Contains(sent.GetTags(), "delta") || !slices.Equal(got, []float32{0.5, 1}) {
+			t.Errorf("%s: %v left with tags %q, want the difference [0.5 1]", pipeline, got, sent.GetTags())
+		}
+		entry := ledgerOf(t, s)[1]
+		if sum := sha256.Sum256(tensor.AppendFloat32s(nil, []float32{1.5, 3})); entry.SHA256 != hex.EncodeToString(sum[:]) || len(entry.Filters) != 1 {
+			t.Errorf("%s: the ledger says %+v, want the digest of [1.5 3] and a filter", pipeline, entry)
+		}
+	}
+}
+
+// Noise is drawn once, so what it is encoded to is the same after a kill as well,
+// and is paid for once.
+func TestNoisedDifferencesAfterARestart(t *testing.T) {
+	s := newSite(t)
+	s.plan = noise(0)
+	s.plan.Compression = schema.Component{Template: "openfl.pipelines.EdenPipeline"}
+	s.plan.Collaborator.UseDeltaUpdates = true
+	var sent [][]byte
+	for range 2 {
+		agg := &script{answers: []*openflpb.GetTasksResponse{work("train")}}
+		if _, err := s.run(agg); err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, agg.received[0].GetTensors()[1].GetDataBytes())
+	}
+	if !bytes.Equal(sent[0], sent[1]) {
+		t.Errorf("one result left as %x and %x", sent[0], sent[1])
+	}
+	lines := ledgerOf(t, s)
+	if last := lines[len(lines)-1]; last.Kind != egress.KindPrivacy || last.Privacy.Releases != 1 || last.Privacy.Mu != 0 {
+		t.Errorf("the account ends with %+v", last)
 	}
 }
 

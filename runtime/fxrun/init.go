@@ -135,7 +135,7 @@ func describeModel(name, template string) (*initResult, error) {
 	}
 	r := &initResult{Model: name, TaskRunner: template, Tensors: len(tensors), Bytes: info.Size()}
 	for _, t := range tensors {
-		i, err := t.Info()
+		i, err := t.Shape()
 		if err != nil {
 			return nil, err
 		}
