@@ -4,7 +4,7 @@
 # build puts fxctl and fxrun into the folder $1: static, stripped, reproducible.
 build() {
   mkdir -p "$1"
-  CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o "$1/" ./cli/fxctl ./runtime/fxrun
+  CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs,grpcnotrace -ldflags '-s -w' -o "$1/" ./cli/fxctl ./runtime/fxrun
 }
 
 # free_port prints a TCP port of the loopback that nobody listens on now. It

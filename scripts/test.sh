@@ -16,9 +16,15 @@ fi
 step "go vet"
 go vet ./...
 
-step "go test $race ./..."
-# shellcheck disable=SC2086 # empty or one word
-go test $race ./...
+# The box and what runs modules in it start hundreds of processes, which takes the
+# race detector minutes and finds nothing: there is one goroutine in most of them.
+plain='^fx/runtime/(sandbox|wasm)(/|$)'
+step "go test $race"
+# shellcheck disable=SC2046,SC2086 # lists of words
+go test $race $(go list ./... | grep -vE "$plain")
+step "go test, without the race detector"
+# shellcheck disable=SC2046
+CGO_ENABLED=0 go test $(go list ./... | grep -E "$plain")
 
 step "builds for other systems"
 out=$(mktemp -d)
@@ -28,7 +34,7 @@ for target in darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/arm64;
   echo "fxctl $target"
 done
 for target in linux/amd64 linux/arm64; do
-  CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o "$out/x" ./runtime/fxrun
+  CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -trimpath -tags urfave_cli_no_docs,grpcnotrace -ldflags '-s -w' -o "$out/x" ./runtime/fxrun
   size=$(wc -c <"$out/x")
   echo "fxrun $target $size bytes"
   if [ "$size" -gt 20000000 ]; then

@@ -53,7 +53,7 @@ func (f *Folder) code() {
 }
 
 // program checks that the program or module of the workspace that the plan runs
-// is there, and that a program can be run.
+// is there. The mode of a program does not matter.
 func (f *Folder) program() {
 	at := f.plan.Config().At("task_runner", "settings")
 	name, where := at.Lookup("module"), "task_runner.settings.module"
@@ -74,15 +74,9 @@ func (f *Folder) program() {
 	if name == nil || name.Kind != schema.KindString {
 		return // schema/check says so
 	}
-	info, err := fs.Stat(f.root, path.Clean(name.Text))
-	switch {
-	case err != nil || !info.Mode().IsRegular():
+	if info, err := fs.Stat(f.root, path.Clean(name.Text)); err != nil || !info.Mode().IsRegular() {
 		finding := f.at(name, "missing-module", where, "there is no such file in the workspace")
 		finding.Found, finding.Allowed = name.Describe(), "a path in the workspace, such as src/"+path.Base(name.Text)
-		f.add(finding)
-	case where != "task_runner.settings.module" && info.Mode()&0o100 == 0:
-		finding := f.at(name, "not-executable", where, "the program is not executable")
-		finding.Found, finding.Hint = name.Describe(), "chmod +x "+path.Join(f.dir, name.Text)
 		f.add(finding)
 	}
 }

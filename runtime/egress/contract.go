@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -87,7 +88,41 @@ func NewContract(t Terms) (*Contract, error) {
 		}
 	}
 	slices.SortStableFunc(c.filters, func(a, b Filter) int { return stages[a.Name] - stages[b.Name] })
+	if err := c.checkSite(t.Site); err != nil {
+		return nil, err
+	}
 	return c, c.checkNoise()
+}
+
+// checkSite finds globs of the site's that protect nothing: misspelt, a range or
+// a filter would silently do nothing. Those of a plan are found by its reviewers
+// (schema/check); lists of what may leave do no harm.
+func (c *Contract) checkSite(site schema.Egress) error {
+	names := slices.Sorted(maps.Keys(c.tensors))
+	check := func(where string, globs []string, drop bool) error {
+		for _, glob := range globs {
+			about := func(name string) bool { return match(glob, name) }
+			if strings.Trim(glob, "*") == "" || (drop || c.pytorch) && IsOptimizerState(glob) || slices.ContainsFunc(names, about) {
+				continue
+			}
+			return fmt.Errorf("the site's %s: %q matches no tensor of the initial model, which has %s: %w", where, glob, some(names), schema.ErrInvalid)
+		}
+		return nil
+	}
+	for _, r := range site.TensorRanges {
+		if err := check("tensor_ranges", []string{r.Name}, false); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.filters {
+		if !f.Site {
+			continue
+		}
+		if err := check("filters ("+f.Name+")", f.Tensors, f.Name == "drop"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func shapeKey(shape []int) string { return fmt.Sprint(shape) }
@@ -172,6 +207,9 @@ func (c *Contract) Select(task string, made []tensor.Info) (leave, dropped []ten
 			return nil, nil, err
 		}
 		leave = append(leave, info)
+	}
+	if err := c.noisedWhole(task, leave); err != nil {
+		return nil, nil, err
 	}
 	return leave, dropped, c.optimizerWhole(task, leave)
 }

@@ -150,9 +150,65 @@ func TestNoiseNeedsItsClip(t *testing.T) {
 			}
 		})
 	}
-	pytorch := Terms{Tasks: tasks, Model: two, PyTorch: true, Plan: schema.Egress{Filters: []schema.EgressFilter{some(clip, "v", "w"), some(noise, "v", "w")}}}
+	pytorch := Terms{Tasks: tasks, Model: two, PyTorch: true, Plan: schema.Egress{Filters: []schema.EgressFilter{clip, noise}}}
 	if _, err := NewContract(pytorch); !errors.Is(err, schema.ErrInvalid) || !strings.Contains(err.Error(), "__opt_*") {
 		t.Errorf("error %v, want one about the optimizer's state", err)
+	}
+}
+
+// TestNoisedResultsAreWhole: which tensors a result has must not depend on data.
+func TestNoisedResultsAreWhole(t *testing.T) {
+	infos := func(names ...string) (list []tensor.Info) {
+		for _, name := range names {
+			list = append(list, tensor.Info{Name: name, DType: tensor.F32, Shape: []int{1}})
+		}
+		return list
+	}
+	noise := []schema.EgressFilter{settings("clip", "norm", 1.0), settings("noise", "noise_multiplier", 2.0), settings("drop", "tensors", []any{"x"})}
+	tests := map[string]struct {
+		filters []schema.EgressFilter
+		made    []tensor.Info
+		refused bool
+	}{
+		"all":                     {noise, infos("v", "w", "x"), false},
+		"all but what is dropped": {noise, infos("v", "w"), false},
+		"none":                    {noise, nil, false},
+		"nothing but dropped":     {noise, infos("x"), false},
+		"some":                    {noise, infos("w", "x"), true},
+		"some, without noise":     {noise[:1], infos("w"), false},
+	}
+	for name, tt := range tests {
+		c, err := NewContract(Terms{Tasks: tasks, Model: infos("v", "w", "x"), Plan: schema.Egress{Filters: tt.filters}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = c.Select("train", tt.made)
+		if refused := errors.Is(err, ErrRefused); refused != tt.refused || err != nil && (!refused || !strings.Contains(err.Error(), `did not make the tensor "v"`)) {
+			t.Errorf("%s: error %v, want a refusal: %v", name, err, tt.refused)
+		}
+	}
+}
+
+// TestTheSitesGlobsMatch: a filter or a range that is misspelt would do nothing.
+func TestTheSitesGlobsMatch(t *testing.T) {
+	one := []tensor.Info{{Name: "hidden.weight", DType: tensor.F32, Shape: []int{1}}}
+	tests := map[string]struct {
+		site schema.Egress
+		want string // "" is a contract
+	}{
+		"a filter":             {schema.Egress{Filters: []schema.EgressFilter{settings("clip", "norm", 1.0, "tensors", []any{"hidden.*"})}}, ""},
+		"a misspelt filter":    {schema.Egress{Filters: []schema.EgressFilter{settings("clip", "norm", 1.0, "tensors", []any{"hiden.*"})}}, `the site's filters (clip): "hiden.*"`},
+		"a misspelt drop":      {schema.Egress{Filters: []schema.EgressFilter{settings("drop", "tensors", []any{"hiden.*"})}}, `the site's filters (drop): "hiden.*"`},
+		"an optimizer's state": {schema.Egress{Filters: []schema.EgressFilter{settings("drop", "tensors", []any{"__opt_*"})}}, ""},
+		"a range":              {schema.Egress{TensorRanges: []schema.Range{{Name: "*.weight", Max: 1}}}, ""},
+		"a misspelt range":     {schema.Egress{TensorRanges: []schema.Range{{Name: "*.wait", Max: 1}}}, `the site's tensor_ranges: "*.wait"`},
+		"a list for many":      {schema.Egress{Tensors: []string{"hidden.*", "output.*"}, Metrics: []schema.Range{{Name: "f1"}}}, ""},
+	}
+	for name, tt := range tests {
+		_, err := NewContract(Terms{Tasks: tasks, Model: one, Site: tt.site})
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, schema.ErrInvalid) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: error %v, want %q", name, err, tt.want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"fx/runtime/tensor"
 	"fx/schema"
 )
 
@@ -200,10 +201,28 @@ func (c *Contract) checkNoise() error {
 	}
 	for _, o := range optimizers {
 		for _, pattern := range o.patterns() {
-			noise := slices.ContainsFunc(c.filters, func(f Filter) bool { return f.Name == "noise" && covers(f.Tensors, pattern) })
-			if c.patternFate(pattern) == FateSent && !noise {
-				return fmt.Errorf("the optimizer's state would leave without noise; add {name: drop, tensors: [\"__opt_*\"]} to the filters: %w", schema.ErrInvalid)
+			if c.patternFate(pattern) == FateSent { // noise hides values, not which names there are
+				return fmt.Errorf("the optimizer's state would leave, whose names noise does not hide; add {name: drop, tensors: [\"__opt_*\"]} to the filters: %w", schema.ErrInvalid)
 			}
+		}
+	}
+	return nil
+}
+
+// noisedWhole makes sure that a noised result has all tensors that may leave, or
+// none: which of them there are would say something that has no noise. The error
+// is a [Refusal].
+func (c *Contract) noisedWhole(task string, leave []tensor.Info) error {
+	if !c.Noises() || len(leave) == 0 {
+		return nil
+	}
+	made := map[string]bool{}
+	for _, info := range leave {
+		made[info.Name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
+		if !made[name] && c.fate(name) == FateSent {
+			return refuse(task, "", "", fmt.Sprintf(" did not make the tensor %q, ", name), "egress.filters (noise) allows all tensors that leave together, or none")
 		}
 	}
 	return nil
@@ -294,6 +313,7 @@ func (c *Contract) Afford(l *Ledger, task string, round int) error {
 // that was sent before costs nothing more. The error is a [Refusal].
 func (c *Contract) Release(l *Ledger, task string, round int, entries []Entry) (Entry, bool, error) {
 	h := sha256.New()
+	fmt.Fprintf(h, "%d %q\n", round, task) // of another round it is another draw, even if small tensors come out alike
 	tensors := false
 	for _, e := range entries {
 		if e.Kind == KindTensor {

@@ -28,7 +28,7 @@ func boxFlags() []cli.Flag {
 		&cli.StringFlag{Name: "box", Value: string(sandbox.Full), Usage: "the least `LEVEL` of the box: full, or confined for hosts without namespaces; see fxrun doctor"},
 		&cli.BoolFlag{Name: "box-cgroup", Usage: "insist on a cgroup for memory and processes"},
 		&cli.StringFlag{Name: "box-user", Usage: "started by root, task code runs as `UID[:GID]` (default 65534)"},
-		&cli.StringSliceFlag{Name: "box-env", Usage: "task code sees the environment variable `NAME=VALUE`"},
+		&cli.StringSliceFlag{Name: "box-env", Usage: "task code sees the environment variable `NAME=VALUE` (may be repeated)"},
 		&cli.StringFlag{Name: "box-memory", Usage: "task code may use `SIZE` of memory, such as 4GiB (default: three quarters of the machine's)"},
 		&cli.StringFlag{Name: "box-scratch", Usage: "task code may write `SIZE` of files"},
 		&cli.IntFlag{Name: "box-processes", Usage: "task code may have `N` processes and threads"},
@@ -36,8 +36,8 @@ func boxFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "box-cpus", Usage: "task code may use `N` processors"},
 		&cli.DurationFlag{Name: "start-timeout", Usage: "task code must be loaded within `TIME` (default: the plan's, 5m)"},
 		&cli.DurationFlag{Name: "task-timeout", Usage: "a task must be done within `TIME` (default: the plan's, 24h)"},
-		&cli.StringSliceFlag{Name: "show", Usage: "task code sees the file or folder HOST, read-only, at BOX: `HOST=BOX`"},
-		&cli.StringSliceFlag{Name: "device", Usage: "task code may use the device `NODE`, such as /dev/nvidia0; the box is weaker then"},
+		&cli.StringSliceFlag{Name: "show", Usage: "with `HOST=BOX`, task code sees the file or folder HOST, read-only, at BOX (may be repeated)"},
+		&cli.StringSliceFlag{Name: "device", Usage: "task code may use the device `NODE`, such as /dev/nvidia0 (may be repeated); the box is weaker then"},
 	}
 }
 
@@ -89,8 +89,10 @@ func usage(flag string, err error) error {
 // boxLimits reads the limits that the site sets; zero where it sets none.
 func boxLimits(c *cli.Context) (sandbox.Limits, error) {
 	l := sandbox.Limits{Processes: c.Int("box-processes"), OpenFiles: c.Int("box-open-files"), CPUs: c.Float64("box-cpus")}
-	if l.Processes < 0 || l.OpenFiles < 0 || !(l.CPUs >= 0) || math.IsInf(l.CPUs, 0) {
-		return l, ui.Usagef("--box-processes, --box-open-files and --box-cpus must be numbers above 0")
+	for flag, n := range map[string]float64{"box-processes": float64(l.Processes), "box-open-files": float64(l.OpenFiles), "box-cpus": l.CPUs} {
+		if c.IsSet(flag) && !(n > 0 && !math.IsInf(n, 0)) {
+			return l, ui.Usagef("--%s is %v; a number above 0 was expected", flag, n)
+		}
 	}
 	var err error
 	if l.Memory, err = size(c, "box-memory"); err != nil {

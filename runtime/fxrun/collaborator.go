@@ -31,7 +31,7 @@ carries on where it was.
 
 Examples:
    fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward
-   fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward --poll-interval 30s`,
+   fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward --egress site.yaml`,
 		Flags: append(slices.Concat(participantFlags(), boxFlags()), nameFlag(), dataFlag(), stateFlag(), egressFlag(), logFlag(), openFLFlag(),
 			&cli.DurationFlag{Name: "poll-interval", Usage: "with nothing to do, ask again after `TIME` (default: what the aggregator says, 10s)"},
 		),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ func (r *doctorResult) Text(w io.Writer) error {
 		if !f.OK {
 			state = "missing"
 		}
-		rows = append(rows, []string{f.Layer, state, f.Detail})
+		rows = append(rows, []string{f.Layer, state, cmp.Or(f.Detail, "-")})
 	}
 	if err := ui.Table(w, []string{"LAYER", "STATE", "DETAIL"}, rows); err != nil {
 		return err

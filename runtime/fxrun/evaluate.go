@@ -76,7 +76,7 @@ func runEvaluate(ctx context.Context, c *cli.Context, model string) (result *eva
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { err = errors.Join(err, r.close(err)) }()
 	inputs := filepath.Join(r.scratch, "evaluated.safetensors")
 	if err := toSafetensors(p.Model.Pipeline, model, inputs); err != nil {
 		return nil, fmt.Errorf("cannot evaluate model %q: %w", model, err)

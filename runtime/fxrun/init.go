@@ -77,25 +77,24 @@ func runInit(ctx context.Context, c *cli.Context, dir string) (_ *initResult, er
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.MkdirTemp("", "fxrun-*")
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a scratch folder: %v", err)
+	name := filepath.Join(dir, filepath.FromSlash(path.Clean(plan.Aggregator.InitStatePath)))
+	if _, err := os.Lstat(name); err == nil && !c.Bool("force") { // before any code runs
+		return nil, ui.Hint(fmt.Errorf("cannot write %q: %w", name, os.ErrExist), "fxrun init %s --force replaces it", ui.Clean(dir))
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	scratch, err := newScratch()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, discard(scratch, err)) }()
 	runner, err := newRunner(c, runnerOptions{plan: plan, files: files, name: c.String("name"), scratch: scratch, log: log})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, runner.Close()) }()
-	name := filepath.Join(dir, filepath.FromSlash(path.Clean(plan.Aggregator.InitStatePath)))
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make initial model: %v", err)
 	}
-	err = taskrunner.WriteInitialModel(ctx, runner, plan, scratch, name, c.Bool("force"))
-	if errors.Is(err, os.ErrExist) {
-		return nil, ui.Hint(err, "fxrun init %s --force replaces it", ui.Clean(dir))
-	}
-	if err != nil {
+	if err := taskrunner.WriteInitialModel(ctx, runner, plan, scratch, name, c.Bool("force")); err != nil {
 		return nil, err
 	}
 	return describeModel(name, plan.TaskRunner.Template)

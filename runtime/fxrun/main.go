@@ -20,7 +20,8 @@ const description = `Examples:
    fxrun doctor
    fxrun init ward
    fxrun rehearse --bundle ward.fxb --name hospital-a --data /srv/ward
-   fxrun evaluate save/final.safetensors --bundle ward.fxb --data /srv/held-out`
+   fxrun evaluate save/final.safetensors --bundle ward.fxb --data /srv/held-out
+   fxrun egress show`
 
 func main() {
 	sandbox.Child() // does not return where this process is the inside of a box

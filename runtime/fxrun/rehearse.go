@@ -93,7 +93,7 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { err = errors.Join(err, r.close(err)) }()
 	if r.contract, err = p.contract(site); err != nil {
 		return nil, err
 	}
@@ -133,9 +133,9 @@ type rehearsal struct {
 
 // rehearsal starts from the bundle's initial model.
 func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (*rehearsal, error) {
-	scratch, err := os.MkdirTemp("", "fxrun-*")
+	scratch, err := newScratch()
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a scratch folder: %v", err)
+		return nil, err
 	}
 	r := &rehearsal{name: name, scratch: scratch, log: log}
 	r.runner, err = p.runner(c, name, scratch, log)
@@ -144,13 +144,14 @@ func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (
 		err = tensor.WriteFile(r.model, true, p.Model.WriteSafetensors)
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(scratch))
+		return nil, errors.Join(err, discard(scratch, err))
 	}
 	return r, nil
 }
 
-func (r *rehearsal) close() error {
-	return errors.Join(r.runner.Close(), os.RemoveAll(r.scratch))
+// close ends the task code. err is what the rehearsal ended with: see [discard].
+func (r *rehearsal) close(err error) error {
+	return errors.Join(r.runner.Close(), discard(r.scratch, err))
 }
 
 // round does all tasks of a round. Tasks that work on the local model get what

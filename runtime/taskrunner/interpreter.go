@@ -39,7 +39,7 @@ func findPython(ctx context.Context, name string) (*interpreter, error) {
 	}
 	found, err := exec.LookPath(name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find the Python interpreter %q: install it, or name one with --python", name)
+		return nil, fmt.Errorf("cannot find the Python interpreter %q: %v; install it, or name one with --python", name, errors.Unwrap(err))
 	}
 	fail := func(err error) (*interpreter, error) {
 		hint := ""
