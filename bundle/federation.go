@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 
+	"fx/runtime/codec"
 	"fx/runtime/tensor"
 	"fx/schema"
 )
@@ -28,21 +29,24 @@ type Federation struct {
 
 // Model is the initial model of a bundle, a .pbuf file that stays where it is.
 type Model struct {
-	Tensors []tensor.Named
-	Data    io.ReaderAt // what the tensors' offsets are into
+	Tensors  []tensor.Named
+	Data     io.ReaderAt    // what the tensors' offsets are into
+	Pipeline codec.Pipeline // the plan's, which made the file
 }
 
-// Infos describes the model's tensors as plain float32 arrays. A model that is
-// compressed is refused.
+// Infos describes the model's tensors as float32 arrays. A model that another
+// pipeline made is refused.
 func (m *Model) Infos() ([]tensor.Info, error) {
-	infos := make([]tensor.Info, len(m.Tensors))
-	for i, t := range m.Tensors {
-		var err error
-		if infos[i], err = t.Info(); err != nil {
-			return nil, fmt.Errorf("cannot read the initial model: %w", err)
-		}
+	infos, err := codec.ModelInfos(m.Pipeline, m.Tensors)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the initial model: %w", err)
 	}
 	return infos, nil
+}
+
+// WriteSafetensors streams the model's values as a safetensors file.
+func (m *Model) WriteSafetensors(w io.Writer) error {
+	return codec.ReadModel(w, m.Pipeline, m.Data, m.Tensors)
 }
 
 // Federation reads plan, roster and initial model. fqdn is this host's name,
@@ -67,7 +71,10 @@ func (c *Checked) Federation(fqdn string) (*Federation, error) {
 	if f.Roster, err = schema.ParseCols(RosterPath, text); err != nil {
 		return nil, err
 	}
-	f.Model, err = c.model(path.Clean(f.Plan.Aggregator.InitStatePath))
+	if f.Model, err = c.model(path.Clean(f.Plan.Aggregator.InitStatePath)); err != nil {
+		return nil, err
+	}
+	f.Model.Pipeline, err = codec.New(f.Plan.Compression)
 	return f, err
 }
 

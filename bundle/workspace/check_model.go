@@ -88,7 +88,7 @@ func (f *Folder) modelRound(name string, tensors []tensor.Named) {
 }
 
 // modelPipeline checks that the plan's pipeline made the file, and returns the
-// tensors if they are plain.
+// tensors if so.
 func (f *Folder) modelPipeline(name string, tensors []tensor.Named) ([]tensor.Info, bool) {
 	pipeline := f.plan.Draft().Compression.Template
 	pipeline = pipeline[strings.LastIndexByte(pipeline, '.')+1:]
@@ -97,13 +97,16 @@ func (f *Folder) modelPipeline(name string, tensors []tensor.Named) ([]tensor.In
 		return nil, false
 	}
 	var infos []tensor.Info
-	plain := pipeline == "NoCompressionPipeline"
 	for _, t := range tensors {
 		problem := ""
 		if len(t.Metadata) != steps {
 			problem = fmt.Sprintf("tensor %s has the metadata of %d steps, but %s has %d", quoted(t.Name), len(t.Metadata), pipeline, steps)
-		} else if plain {
-			info, err := t.Info()
+		} else {
+			describe := t.Shape
+			if pipeline == "NoCompressionPipeline" {
+				describe = t.Info
+			}
+			info, err := describe()
 			if err != nil {
 				problem = strings.TrimPrefix(err.Error(), tensor.ErrInvalid.Error()+": ")
 			}
@@ -116,7 +119,7 @@ func (f *Folder) modelPipeline(name string, tensors []tensor.Named) ([]tensor.In
 			return nil, false
 		}
 	}
-	return infos, plain
+	return infos, true
 }
 
 // modelTensors compares names and shapes with those of a built-in model.

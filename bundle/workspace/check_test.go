@@ -61,7 +61,7 @@ func initialModel(t *testing.T, tree fstest.MapFS) []byte {
 		t.Fatal(err)
 	}
 	name := filepath.Join(t.TempDir(), "init.pbuf")
-	if err := taskrunner.WriteInitialModel(context.Background(), runner, "", name, false); err != nil {
+	if err := taskrunner.WriteInitialModel(context.Background(), runner, &schema.Resolved{}, "", name, false); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(name)

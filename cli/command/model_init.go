@@ -63,7 +63,7 @@ func runModelInit(ctx context.Context, o modelInitOptions) (*modelInitResult, er
 	defer func() { _ = model.Close() }() // read only
 	result.Tensors, result.Bytes = len(model.named), model.size
 	for _, n := range model.named {
-		info, err := n.Info()
+		info, err := n.Shape()
 		if err != nil {
 			return nil, err
 		}

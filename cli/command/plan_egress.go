@@ -160,7 +160,7 @@ func describeModel(path string) ([]tensor.Info, int, error) {
 	}
 	infos := make([]tensor.Info, len(m.named))
 	for i, n := range m.named {
-		if infos[i], err = n.Info(); err != nil {
+		if infos[i], err = n.Shape(); err != nil {
 			return nil, 0, fmt.Errorf("cannot read model %q: %w", path, err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,7 +81,10 @@ func answer(t *testing.T, args []string, code int, dialog ...string) string {
 	ours, theirs := terminal(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "fxctl", args...)
+	// The shell outlives fxctl: when the leader of a session ends, the kernel throws
+	// away what its terminal has not shown yet.
+	const leader = `trap : INT; "$@"; printf '[exit %s]' $?; read -r _`
+	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", leader, "sh", "fxctl"}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -89,7 +94,8 @@ func answer(t *testing.T, args []string, code int, dialog ...string) string {
 		t.Fatal(err)
 	}
 	var shown []byte
-	for from := 0; ; {
+	ended := regexp.MustCompile(`\[exit ([0-9]+)\]$`)
+	for from := 0; !ended.Match(shown); {
 		if len(dialog) > 0 {
 			if i := bytes.Index(shown[from:], []byte(dialog[0])); i >= 0 {
 				from += i
@@ -101,18 +107,22 @@ func answer(t *testing.T, args []string, code int, dialog ...string) string {
 			}
 		}
 		buf := make([]byte, 4096)
-		n, err := ours.Read(buf) // EIO when the program is gone
+		n, err := ours.Read(buf)
 		shown = append(shown, buf[:n]...)
 		if err != nil {
-			break
+			t.Fatalf("fxctl %q: %v\n%s", args, err, shown)
 		}
 	}
-	err := cmd.Wait()
-	got := 0
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		got = exit.ExitCode()
+	if _, err := io.WriteString(ours, "\n"); err != nil {
+		t.Fatal(err)
 	}
-	if got != code || len(dialog) > 0 {
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	end := ended.FindSubmatchIndex(shown)
+	got, err := strconv.Atoi(string(shown[end[2]:end[3]]))
+	shown = shown[:end[0]]
+	if err != nil || got != code || len(dialog) > 0 {
 		t.Fatalf("fxctl %q: exit code %d, want %d; never shown: %q\n%s", args, got, code, dialog, shown)
 	}
 	if code == 130 && !bytes.Contains(shown, []byte("interrupted; nothing was done")) {

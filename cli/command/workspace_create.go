@@ -184,7 +184,7 @@ func writeInitialModel(ctx context.Context, plan *schema.Resolved, folder string
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot make initial model: %v", err)
 	}
-	return errors.Join(taskrunner.WriteInitialModel(ctx, runner, "", path, replace), runner.Close())
+	return errors.Join(taskrunner.WriteInitialModel(ctx, runner, plan, "", path, replace), runner.Close())
 }
 
 // Text is the result for people.

@@ -9,7 +9,6 @@ package aggregator
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -38,10 +37,18 @@ type Options struct {
 	Roster  string // file like plan/cols.yaml, read again when a round begins; "" is the bundle's own
 	Log     *slog.Logger
 
+	// TaskGroup is the one task group of the plan to run, "" for all. With
+	// Evaluation one round is run on the initial model, and no model is saved.
+	TaskGroup string
+
 	// AfterFunc calls f once d is over, in a goroutine of its own, unless stop is
 	// called before; nil is time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 }
+
+// Evaluation is the task group that OpenFL judges a model with instead of
+// training it.
+const Evaluation = "evaluation"
 
 // Aggregator is the state of one federation. It implements the OpenFL service.
 type Aggregator struct {
@@ -55,7 +62,7 @@ type Aggregator struct {
 	algorithms map[string]*aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
 	first      int             // the initial model's round
-	initial    map[string]bool // names of the initial model's tensors
+	initial    map[string]bool // names of its tensors
 
 	uploadsMu sync.Mutex
 	uploads   map[string]int // under way, by collaborator
@@ -117,7 +124,7 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 		done:       make(chan struct{}),
 		turned:     make(chan struct{}),
 		failed:     make(chan error, 1),
-		plan:       f.Plan,
+		plan:       selectGroup(f.Plan, o.TaskGroup),
 		initial:    map[string]bool{},
 	}
 	if a.o.AfterFunc == nil {
@@ -130,23 +137,40 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 	}
 	a.history = Report{FederationID: a.plan.FederationID, Metrics: []journal.MetricEntry{}}
 	var err error
-	if a.first, err = FirstRound(f); err != nil {
-		return nil, err
-	}
-	for _, t := range f.Model.Tensors {
-		a.initial[t.Name] = true
+	if !a.evaluates() { // else round 0, whatever the model's is
+		if a.first, err = FirstRound(f); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.checkPaths(); err != nil {
 		return nil, err
 	}
-	if err := a.components(); err != nil {
+	if err := a.components(f); err != nil {
 		return nil, err
 	}
 	return a, a.recover(f.Model)
 }
 
+// evaluates says whether this run judges a model and trains none.
+func (a *Aggregator) evaluates() bool { return a.o.TaskGroup == Evaluation }
+
+// selectGroup is the plan with one task group alone. Its id stays what it is: the
+// choice is the aggregator's, and the collaborators need not know of it.
+func selectGroup(plan *schema.Resolved, group string) *schema.Resolved {
+	if group == "" {
+		return plan
+	}
+	one := *plan
+	one.Assigner.Settings = maps.Clone(plan.Assigner.Settings)
+	one.Assigner.Settings["selected_task_group"] = group
+	if group == Evaluation {
+		one.Aggregator.Rounds = 1
+	}
+	return &one
+}
+
 // components builds what the plan names from the tables.
-func (a *Aggregator) components() error {
+func (a *Aggregator) components(f *bundle.Federation) error {
 	for _, t := range a.plan.Tasks {
 		algorithm, err := aggregation.New(t.Aggregation)
 		if err != nil {
@@ -158,7 +182,16 @@ func (a *Aggregator) components() error {
 	if a.policy, err = straggler.New(a.plan.Straggler); err != nil {
 		return err
 	}
-	a.pipeline, err = codec.New(a.plan.Compression)
+	if a.pipeline, err = codec.New(a.plan.Compression); err != nil {
+		return err
+	}
+	infos, err := f.Model.Infos()
+	for _, info := range infos {
+		a.initial[info.Name] = true
+		if problem := a.pipeline.Check(info); problem != nil {
+			return fmt.Errorf("%w: %w", problem, schema.ErrInvalid)
+		}
+	}
 	return err
 }
 
@@ -182,10 +215,7 @@ func FirstRound(f *bundle.Federation) (int, error) {
 // one before, and loads the open one.
 func (a *Aggregator) recover(model *bundle.Model) error {
 	// The initial model may be there; then it must be the same.
-	_, err := a.o.Journal.WriteModel(a.first, func(w io.Writer) error {
-		return tensor.ModelToSafetensors(w, model.Data, model.Tensors)
-	})
-	if err != nil {
+	if _, err := a.o.Journal.WriteModel(a.first, model.WriteSafetensors); err != nil {
 		return err
 	}
 	a.round, a.history.Rounds = a.first, a.first
@@ -320,7 +350,7 @@ func (a *Aggregator) reload(task, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := a.contents(name, r.Results, r)
+	c, err := a.contents(name, r.Results)
 	if err == nil {
 		err = a.open.misfit(c)
 	}

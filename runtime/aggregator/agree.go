@@ -2,7 +2,6 @@ package aggregator
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -29,13 +28,13 @@ type agreement struct {
 }
 
 // contents reads what is in a result, apart from values.
-func (a *Aggregator) contents(from string, r *journal.Results, data io.ReaderAt) (contents, error) {
+func (a *Aggregator) contents(from string, r *journal.Results) (contents, error) {
 	c := contents{task: r.Task, from: from, samples: int64(r.DataSize), shapes: map[string]string{}, trained: map[string]bool{}}
 	if c.samples < -1 {
 		return c, fmt.Errorf("data_size is %d; it is a number of samples, or -1", c.samples)
 	}
 	for _, t := range r.Tensors {
-		info, _, err := a.decode(t, data)
+		info, err := a.describe(t)
 		if err != nil {
 			return c, err
 		}
@@ -128,7 +127,7 @@ func tensorKey(t tensor.Named) string {
 	var tags []string
 	for _, tag := range t.Tags {
 		switch tag {
-		case codec.TagLossless, codec.TagLossy, "delta":
+		case codec.TagLossless, codec.TagLossy, codec.TagDelta:
 		default:
 			tags = append(tags, tag)
 		}

@@ -12,10 +12,11 @@ import (
 )
 
 // checkResult refuses a result that could not be aggregated, before it is
-// acknowledged: every tensor is plain float32 of finite values, a metric is one
-// number, and a trained tensor has the shape that the model gives it.
+// acknowledged: every tensor is float32 of finite values, a metric is one number,
+// and a trained tensor has the shape that the model gives it. Nothing is decoded
+// before its shape is known to be right.
 func (a *Aggregator) checkResult(name string, r *journal.Results, data io.ReaderAt) (contents, error) {
-	c, err := a.contents(name, r, data)
+	c, err := a.contents(name, r)
 	if err != nil {
 		return c, err
 	}
@@ -25,56 +26,104 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 	}
 	defer func() { _ = model.Close() }() // read only
 	for _, t := range r.Tensors {
-		info, values, err := a.decode(t, data)
+		if err := a.checkTensor(model, t, r.Round); err != nil {
+			return c, err
+		}
+		_, values, err := a.decode(t, data)
 		if err != nil {
 			return c, err
 		}
-		if err := checkTensor(model, t, info); err != nil {
-			return c, err
+		var base io.Reader
+		if journal.HasTag(t, codec.TagDelta) {
+			if base, err = model.Section(t.Name); err != nil {
+				return c, err
+			}
 		}
-		if err := checkFinite(values, t.Name); err != nil {
+		if err := checkFinite(values, base, t.Name); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-// decode returns the values of a tensor as it was sent.
-func (a *Aggregator) decode(t tensor.Named, r io.ReaderAt) (tensor.Info, *io.SectionReader, error) {
+// pipelineOf is what encoded a tensor, by its tags.
+func (a *Aggregator) pipelineOf(t tensor.Named) (codec.Pipeline, error) {
 	lossy, lossless := journal.HasTag(t, codec.TagLossy), journal.HasTag(t, codec.TagLossless)
 	switch {
 	case lossy == lossless:
-		return tensor.Info{}, nil, fmt.Errorf("tensor %q has the tags %q; exactly one of %q and %q says how it is encoded", t.Name, t.Tags, codec.TagLossless, codec.TagLossy)
+		return nil, fmt.Errorf("tensor %q has the tags %q; exactly one of %q and %q says how it is encoded", t.Name, t.Tags, codec.TagLossless, codec.TagLossy)
 	case lossy && !a.pipeline.Lossy():
-		return tensor.Info{}, nil, fmt.Errorf("tensor %q is encoded with loss, which the plan's compression pipeline does not do", t.Name)
+		return nil, fmt.Errorf("tensor %q is encoded with loss, which the plan's compression pipeline does not do", t.Name)
 	case lossy:
-		return a.pipeline.Decode(t, r)
+		return a.pipeline, nil
 	}
-	return codec.Lossless(a.pipeline).Decode(t, r)
+	return codec.Lossless(a.pipeline), nil
 }
 
-func checkTensor(model *journal.Model, t tensor.Named, info tensor.Info) error {
-	if t.Report && info.Elements() != 1 {
-		return fmt.Errorf("metric %q has %d values instead of one", t.Name, info.Elements())
+// describe says what a tensor holds, by its metadata.
+func (a *Aggregator) describe(t tensor.Named) (tensor.Info, error) {
+	p, err := a.pipelineOf(t)
+	if err != nil {
+		return tensor.Info{}, err
+	}
+	return p.Info(t)
+}
+
+// decode returns the values of a tensor as it was sent: of a difference, the
+// difference.
+func (a *Aggregator) decode(t tensor.Named, r io.ReaderAt) (tensor.Info, io.Reader, error) {
+	p, err := a.pipelineOf(t)
+	if err != nil {
+		return tensor.Info{}, nil, err
+	}
+	return p.Decode(t, r)
+}
+
+func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int32) error {
+	info, err := a.describe(t)
+	if err != nil {
+		return err
 	}
 	want, ok := model.Info(t.Name)
+	delta, lossy := journal.HasTag(t, codec.TagDelta), journal.HasTag(t, codec.TagLossy)
 	switch {
+	case t.Report && info.Elements() != 1:
+		return fmt.Errorf("metric %q has %d values instead of one", t.Name, info.Elements())
+	case !isTrained(t) && (delta || lossy):
+		return fmt.Errorf("tensor %q has the tags %q; only what was trained travels as a difference or with loss", t.Name, t.Tags)
 	case !isTrained(t):
 		return nil
 	case ok && !slices.Equal(want.Shape, info.Shape):
 		return fmt.Errorf("tensor %q has shape %v; the model has %v", t.Name, info.Shape, want.Shape)
-	case !ok && journal.HasTag(t, "delta"):
+	case !ok && delta:
 		return fmt.Errorf("tensor %q is a difference to a tensor that the model does not have", t.Name)
+	case !ok && lossy:
+		return fmt.Errorf("tensor %q is encoded with loss, and the model does not have it, so nothing bounds what it unpacks to", t.Name)
+	case delta && t.Round != round:
+		return fmt.Errorf("tensor %q is a difference to the model of round %d, in a result of round %d", t.Name, t.Round, round)
 	}
 	return nil
 }
 
-// checkFinite refuses NaN and infinities.
-func checkFinite(r io.Reader, name string) error {
-	buf := make([]byte, 64<<10)
+// checkFinite refuses NaN and infinities, in what r holds and, unless base is
+// nil, in the sum with that.
+func checkFinite(r, base io.Reader, name string) error {
+	buf, baseBuf := make([]byte, 64<<10), []byte(nil)
+	if base != nil {
+		baseBuf = make([]byte, len(buf))
+	}
 	for element := 0; ; {
 		n, err := io.ReadFull(r, buf)
-		for _, v := range tensor.Float32s(buf[:n]) {
+		if base != nil {
+			if _, err := io.ReadFull(base, baseBuf[:n]); err != nil {
+				return fmt.Errorf("cannot read tensor %q of the model: %v", name, err)
+			}
+		}
+		of := tensor.Float32s(baseBuf[:min(n, len(baseBuf))])
+		for i, v := range tensor.Float32s(buf[:n]) {
+			if of != nil {
+				v += of[i]
+			}
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 				return fmt.Errorf("tensor %q has the value %v at element %d", name, v, element)
 			}
@@ -84,7 +133,7 @@ func checkFinite(r io.Reader, name string) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read tensor %q: %v", name, err)
+			return fmt.Errorf("cannot read tensor %q: %w", name, err)
 		}
 	}
 }

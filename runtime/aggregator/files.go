@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fx/runtime/codec"
 	"fx/runtime/tensor"
 	"fx/schema"
 )
@@ -18,8 +19,13 @@ const finalName = "final"
 
 // save writes a round's model where the plan says, as OpenFL's .pbuf and as
 // .safetensors beside it. As in OpenFL, the model of a round is the one that
-// the round began with.
+// the round began with, and the .pbuf is encoded by the plan's pipeline and holds
+// the tensors that the initial model has. The .safetensors is the model as it is,
+// with what training added.
 func (a *Aggregator) save(planPath string, round int) error {
+	if a.evaluates() {
+		return nil // it is the model that came in
+	}
 	model, err := a.o.Journal.Model(round)
 	if err != nil {
 		return fmt.Errorf("cannot save the model of round %d: %w", round, err)
@@ -29,7 +35,10 @@ func (a *Aggregator) save(planPath string, round int) error {
 	if err := os.MkdirAll(filepath.Dir(pbuf), 0o755); err != nil {
 		return fmt.Errorf("cannot save the model of round %d: %v", round, err)
 	}
-	err = tensor.WriteFile(pbuf, true, func(w io.Writer) error { return tensor.SafetensorsToModel(w, model.File) })
+	err = tensor.WriteFile(pbuf, true, func(w io.Writer) error {
+		return codec.WriteModel(w, a.pipeline, model.File, func(name string) bool { return a.initial[name] },
+			func(name string) uint64 { return a.seed(name, round) })
+	})
 	if err != nil {
 		return err
 	}
@@ -51,9 +60,13 @@ func (a *Aggregator) finalPath() string {
 }
 
 // Files lists the model files that a complete federation leaves, in the
-// aggregator's output folder. Without a score there is no best model.
+// aggregator's output folder. Without a score there is no best model, and an
+// evaluation leaves none.
 func (a *Aggregator) Files() map[string]string {
 	files := map[string]string{}
+	if a.evaluates() {
+		return files
+	}
 	for name, planPath := range a.paths() {
 		if name != "best" || a.Report().Best != nil {
 			files[name] = filepath.Join(a.o.Output, filepath.FromSlash(planPath))

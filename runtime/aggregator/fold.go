@@ -1,6 +1,8 @@
 package aggregator
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +11,7 @@ import (
 	"strconv"
 
 	"fx/runtime/aggregation"
+	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -17,27 +20,31 @@ import (
 // foldedTensor is a trained tensor that waits to be aggregated.
 type foldedTensor struct {
 	aggregation.Tensor
-	info tensor.Info
-	task string
+	info    tensor.Info
+	task    string
+	decoded *decodedTensor // behind those of its updates that have to be decoded
 }
 
 // trainedTensor gathers what a tensor's next value is made from.
 func (f *fold) trainedTensor(task string, t tensor.Named, from []contribution) error {
-	info, _, err := f.a.decode(from[0].tensor, from[0].result)
+	info, err := f.a.describe(from[0].tensor)
 	if err != nil {
 		return err
 	}
-	out := foldedTensor{info: info, task: task, Tensor: aggregation.Tensor{Name: t.Name, Elements: info.Elements(), Extra: !f.a.initial[t.Name]}}
+	out := foldedTensor{
+		info: info, task: task, decoded: &decodedTensor{a: f.a, size: info.Bytes()},
+		Tensor: aggregation.Tensor{Name: t.Name, Elements: info.Elements(), Extra: !f.a.initial[t.Name]},
+	}
 	if section, err := f.base.Section(t.Name); err == nil {
 		out.Base = aggregation.FromReader(section)
 	}
 	for _, c := range from {
-		_, values, err := f.a.decode(c.tensor, c.result)
+		values, err := out.decoded.source(c)
 		if err != nil {
 			return err
 		}
-		u := aggregation.Update{Collaborator: c.name, Weight: c.weight, Data: aggregation.FromReader(values)}
-		if journal.HasTag(c.tensor, "delta") {
+		u := aggregation.Update{Collaborator: c.name, Weight: c.weight, Data: values}
+		if journal.HasTag(c.tensor, codec.TagDelta) {
 			u.Data = sum{u.Data, out.Base}
 		}
 		out.Updates = append(out.Updates, u)
@@ -75,7 +82,7 @@ func (f *fold) reader(t foldedTensor) io.ReadCloser {
 	return &lazyReader{PipeReader: r, start: func() {
 		if !started {
 			started = true
-			f.working.Go(func() { w.CloseWithError(f.aggregate(t, w)) })
+			f.working.Go(func() { w.CloseWithError(f.aggregate(t, w, aggregation.Next)) })
 		}
 	}}
 }
@@ -91,11 +98,14 @@ func (r *lazyReader) Read(p []byte) (int, error) {
 	return r.PipeReader.Read(p)
 }
 
+// arithmetic makes a block of float32 out of an average, and of the current
+// value, which is nil for a tensor that the model does not have.
+type arithmetic func(base []float32, avg []float64, deltas bool, out []float32)
+
 // aggregate folds one tensor over all collaborators, in name order, and writes
-// the next value, and what is to be remembered of it. The arithmetic of the last
-// step is OpenFL's: with deltas on, the difference to the current value is
-// rounded to float32 and added to it.
-func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
+// what the arithmetic makes of it, and what is to be remembered of it.
+func (f *fold) aggregate(t foldedTensor, w io.Writer, last arithmetic) (err error) {
+	defer func() { err = errors.Join(err, t.decoded.close()) }() // nobody reads it again
 	slots := f.a.algorithms[t.task].Slots()
 	if t.Extra {
 		slots = nil
@@ -105,14 +115,14 @@ func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
 			return err
 		}
 	}
-	var current, next []float32
+	var current, out []float32
 	var buf []byte
 	off := 0
 	return f.rounds[t.task].Fold(t.Name, func(avg []float64, state [][]float64) error {
-		if cap(next) < len(avg) {
-			current, next = make([]float32, len(avg)), make([]float32, len(avg))
+		if cap(out) < len(avg) {
+			current, out = make([]float32, len(avg)), make([]float32, len(avg))
 		}
-		current, next = current[:len(avg)], next[:len(avg)]
+		current, out = current[:len(avg)], out[:len(avg)]
 		var old []float32
 		if t.Base != nil {
 			if err := t.Base.ReadBlock(current, off); err != nil {
@@ -120,8 +130,8 @@ func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
 			}
 			old = current
 		}
-		aggregation.Next(old, avg, f.a.plan.Aggregator.UseDeltaUpdates, next)
-		for i, v := range next {
+		last(old, avg, f.a.plan.Aggregator.UseDeltaUpdates, out)
+		for i, v := range out {
 			if v-v != 0 {
 				return fmt.Errorf("its next value at element %d would be %v", off+i, v)
 			}
@@ -132,7 +142,7 @@ func (f *fold) aggregate(t foldedTensor, w io.Writer) error {
 			}
 		}
 		off += len(avg)
-		buf = tensor.AppendFloat32s(buf[:0], next)
+		buf = tensor.AppendFloat32s(buf[:0], out)
 		_, err := w.Write(buf)
 		return err
 	})
@@ -167,11 +177,12 @@ func (f *fold) addMetric(task schema.Task, t tensor.Named, from []contribution) 
 		if err != nil {
 			return err
 		}
-		var v [1]float32
-		if err := aggregation.FromReader(values).ReadBlock(v[:], 0); err != nil {
+		var raw [4]byte
+		if _, err := io.ReadFull(values, raw[:]); err != nil {
 			return err
 		}
-		reported[i] = aggregation.Reported{Collaborator: c.name, Weight: c.weight, Value: float64(v[0])}
+		v := math.Float32frombits(binary.LittleEndian.Uint32(raw[:]))
+		reported[i] = aggregation.Reported{Collaborator: c.name, Weight: c.weight, Value: float64(v)}
 	}
 	value, err := aggregation.Scalar(reported)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"fx/bundle"
 	"fx/ca/identity"
 	openflpb "fx/proto"
+	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/runtime/transport"
@@ -80,7 +81,7 @@ func federation(t *testing.T) *bundle.Federation {
 	}
 	return &bundle.Federation{
 		Plan: resolved, Roster: []string{"two", "one"},
-		Model: &bundle.Model{Tensors: tensors, Data: bytes.NewReader(pbuf.Bytes())},
+		Model: &bundle.Model{Tensors: tensors, Data: bytes.NewReader(pbuf.Bytes()), Pipeline: codec.NoCompression{}},
 	}
 }
 
@@ -102,6 +103,7 @@ type testbed struct {
 	edit    func(*bundle.Federation) // nil: the worked example as it is
 	roster  string                   // the roster file, "" is the worked example's
 	after   func(time.Duration, func()) func() bool
+	group   string // the only task group, "" for all
 	agg     *Aggregator
 	plan    *schema.Resolved
 	clients map[string]*transport.Client
@@ -142,7 +144,9 @@ func (b *testbed) start() error {
 	b.plan = f.Plan
 	j, err := journal.Open(store, journal.Federation{Bundle: "b1", FederationID: f.Plan.FederationID, Participant: f.Plan.AggregatorID})
 	if err == nil {
-		b.agg, err = start(f, Options{Journal: j, Output: b.dir, Roster: b.roster, AfterFunc: b.after, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
+		b.agg, err = start(f, Options{
+			Journal: j, Output: b.dir, Roster: b.roster, TaskGroup: b.group, AfterFunc: b.after, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
+		})
 	}
 	if err != nil {
 		_ = dir.Close()
@@ -237,7 +241,7 @@ func (b *testbed) mustSend(name string, r result) {
 // model downloads a tensor as a collaborator.
 func (b *testbed) model(name, tensorName string, round int32) []float32 {
 	b.t.Helper()
-	got, err := b.clients[name].Tensor(b.t.Context(), tensorName, round, 1<<20)
+	got, err := b.fetch(name, tensorName, round, true, "model")
 	if err != nil {
 		b.t.Fatal(err)
 	}

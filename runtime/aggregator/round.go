@@ -78,7 +78,16 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	if outcome.Metrics == nil {
 		outcome.Metrics = []journal.MetricEntry{}
 	}
-	if outcome.Model, err = a.o.Journal.WriteModel(closing.Round+1, f.writeModel); err != nil {
+	write := f.writeModel
+	if a.pipeline.Lossy() {
+		steps, err := f.steps(closing.Round + 1)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = steps.Close() }() // read only
+		write = func(w io.Writer) error { return f.writeStepped(w, steps) }
+	}
+	if outcome.Model, err = a.o.Journal.WriteModel(closing.Round+1, write); err != nil {
 		return err
 	}
 	if !f.state.empty() {
@@ -155,6 +164,9 @@ func (f *fold) close() {
 	if f.state != nil {
 		f.state.close()
 	}
+	for _, t := range f.trained {
+		_ = t.decoded.close() // swept at the next start if that fails
+	}
 	for _, r := range f.results {
 		_ = r.Close() // read only
 	}
@@ -228,23 +240,16 @@ func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contributio
 // writeModel streams the next model: every tensor of the current one, folded
 // where it was trained, and what training added (OpenFL's optimizer tensors).
 func (f *fold) writeModel(w io.Writer) error {
-	var sources []tensor.Source
+	sources, err := f.untrained()
+	if err != nil {
+		return err
+	}
 	readers := make([]io.Closer, 0, len(f.trained))
 	defer func() {
 		for _, r := range readers {
 			_ = r.Close() // ends a fold whose values are not wanted any more
 		}
 	}()
-	for _, info := range f.base.Infos() {
-		if _, ok := f.trained[info.Name]; ok {
-			continue
-		}
-		section, err := f.base.Section(info.Name)
-		if err != nil {
-			return err
-		}
-		sources = append(sources, tensor.Source{Info: info, Data: section})
-	}
 	for _, name := range slices.Sorted(maps.Keys(f.trained)) {
 		t := f.trained[name]
 		r := f.reader(t)
@@ -252,4 +257,20 @@ func (f *fold) writeModel(w io.Writer) error {
 		sources = append(sources, tensor.Source{Info: t.info, Data: r})
 	}
 	return tensor.WriteSafetensors(w, roundMetadata(f.base, 1), sources)
+}
+
+// untrained are the tensors of the current model that stay as they are.
+func (f *fold) untrained() ([]tensor.Source, error) {
+	var sources []tensor.Source
+	for _, info := range f.base.Infos() {
+		if _, ok := f.trained[info.Name]; ok {
+			continue
+		}
+		section, err := f.base.Section(info.Name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, tensor.Source{Info: info, Data: section})
+	}
+	return sources, nil
 }

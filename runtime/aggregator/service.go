@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"time"
@@ -14,9 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	openflpb "fx/proto"
-	"fx/runtime/codec"
 	"fx/runtime/journal"
-	"fx/runtime/tensor"
 	"fx/runtime/transport"
 )
 
@@ -103,33 +99,6 @@ func (a *Aggregator) checkDone() {
 	}
 }
 
-// GetAggregatedTensor serves one tensor of a round's model. A tensor of a round
-// that has not begun yet is waited for.
-func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
-	if _, err := a.federation.CheckRequest(ctx, req.GetHeader()); err != nil {
-		return nil, err
-	}
-	tags := slices.DeleteFunc(slices.Clone(req.GetTags()), func(t string) bool { return t == codec.TagLossless || t == codec.TagLossy })
-	missing := status.Errorf(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for %q, round %d, tags %q",
-		req.GetTensorName(), req.GetRoundNumber(), req.GetTags())
-	if req.GetReport() || !slices.Equal(tags, []string{"model"}) {
-		return nil, missing
-	}
-	if err := a.awaitRound(ctx, int(req.GetRoundNumber())); err != nil {
-		return nil, err
-	}
-	named, err := a.tensor(req.GetTensorName(), int(req.GetRoundNumber()))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missing
-	}
-	if err != nil {
-		return nil, a.internal("cannot read a tensor", err)
-	}
-	return &openflpb.GetAggregatedTensorResponse{
-		Header: a.federation.ReplyHeader(req.GetHeader()), RoundNumber: req.GetRoundNumber(), Tensor: named,
-	}, nil
-}
-
 // awaitRound returns once the model of a round exists, and at the latest after
 // tensorWait; the look-up then says what is missing. A caller that gave up gets
 // that as the reason, a gRPC status.
@@ -151,34 +120,6 @@ func (a *Aggregator) awaitRound(ctx context.Context, round int) error {
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
-}
-
-func (a *Aggregator) tensor(name string, round int) (*openflpb.NamedTensor, error) {
-	model, err := a.o.Journal.Model(round)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = model.Close() }() // read only
-	info, ok := model.Info(name)
-	if !ok {
-		return nil, fs.ErrNotExist
-	}
-	section, err := model.Section(name)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, info.Bytes())
-	if _, err := io.ReadFull(section, data); err != nil {
-		return nil, err
-	}
-	out := &openflpb.NamedTensor{
-		Name: name, RoundNumber: int32(round), Lossless: true,
-		Tags: append([]string{codec.TagLossless}, tensor.ModelTags()...), DataBytes: data,
-	}
-	for _, m := range tensor.ShapeMetadata(info.Shape) {
-		out.TransformerMetadata = append(out.TransformerMetadata, &openflpb.MetadataProto{IntList: m.IntList})
-	}
-	return out, nil
 }
 
 // SendLocalTaskResults spools a result, checks it, makes it durable, and only

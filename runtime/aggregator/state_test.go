@@ -67,29 +67,37 @@ func floats(t *testing.T, f *tensor.File, name string) []float32 {
 // TestCrashAtEveryCommitWithState is TestCrashAtEveryCommit for an algorithm that
 // remembers: model and memory are the same bytes wherever the process died.
 func TestCrashAtEveryCommitWithState(t *testing.T) {
-	calm := &testbed{t: t, dir: t.TempDir(), edit: adam}
-	calm.mustStart()
-	calm.play(asIs, nothing)
-	if calm.agg.history.state == "" {
-		t.Fatal("the algorithm remembers nothing")
+	lossy := func(f *bundle.Federation) {
+		adam(f)
+		with("EdenPipeline", lossyPipelines["EdenPipeline"], true)(f)
 	}
-	for _, after := range []bool{false, true} {
-		crashes := 0
-		for n := 1; ; n++ {
-			b, crashed := crashAt(t, n, after, adam)
-			compare(t, calm, b)
-			if b.agg.history.state != calm.agg.history.state {
-				t.Errorf("crash at commit %d: state %s, want %s", n, b.agg.history.state, calm.agg.history.state)
+	for name, edit := range map[string]func(*bundle.Federation){"plain": adam, "lossy": lossy} {
+		t.Run(name, func(t *testing.T) {
+			calm := &testbed{t: t, dir: t.TempDir(), edit: edit}
+			calm.mustStart()
+			calm.play(asIs, nothing)
+			if calm.agg.history.state == "" {
+				t.Fatal("the algorithm remembers nothing")
 			}
-			b.stop()
-			if !crashed {
-				break
+			for _, after := range []bool{false, true} {
+				crashes := 0
+				for n := 1; ; n++ {
+					b, crashed := crashAt(t, n, after, edit)
+					compare(t, calm, b)
+					if b.agg.history.state != calm.agg.history.state {
+						t.Errorf("crash at commit %d: state %s, want %s", n, b.agg.history.state, calm.agg.history.state)
+					}
+					b.stop()
+					if !crashed {
+						break
+					}
+					crashes++
+				}
+				if crashes < 22 {
+					t.Errorf("only %d commits were made to crash; the federation has more", crashes)
+				}
 			}
-			crashes++
-		}
-		if crashes < 22 {
-			t.Errorf("only %d commits were made to crash; the federation has more", crashes)
-		}
+		})
 	}
 }
 

@@ -15,12 +15,7 @@ import (
 
 // Every pipeline must give back name, shape and, unless lossy, the very bytes.
 func TestContract(t *testing.T) {
-	made := 0
-	for template, build := range pipelines {
-		if build == nil {
-			continue
-		}
-		made++
+	for template := range pipelines {
 		t.Run(template, func(t *testing.T) {
 			p, err := New(schema.Component{Template: template, Settings: map[string]any{}})
 			if err != nil {
@@ -37,8 +32,15 @@ func TestContract(t *testing.T) {
 				if got.Name != "w" || got.DType != tensor.F32 || got.Elements() != info.Elements() || len(got.Shape) != len(shape) {
 					t.Errorf("shape %v came back as %+v", shape, got)
 				}
-				if !p.Lossy() && !bytes.Equal(raw, data) {
+				if len(raw) != len(data) {
+					t.Errorf("shape %v: %d bytes came back, want %d", shape, len(raw), len(data))
+				}
+				if _, shifts := p.(RandomShift); !p.Lossy() && !shifts && !bytes.Equal(raw, data) {
 					t.Errorf("shape %v: payload changed", shape)
+				}
+				one, two := encode(t, p, "w", shape, values), encode(t, p, "w", shape, values)
+				if !bytes.Equal(one, two) {
+					t.Errorf("shape %v: encoded twice, it is not the same", shape)
 				}
 			}
 			if Lossless(p).Lossy() {
@@ -49,14 +51,14 @@ func TestContract(t *testing.T) {
 			}
 		})
 	}
-	if made == 0 {
-		t.Error("no pipeline was tested")
+	if len(pipelines) < 7 {
+		t.Errorf("%d pipelines were tested, OpenFL has 6", len(pipelines)-1)
 	}
 }
 
 func through(t *testing.T, p Pipeline, info tensor.Info, data []byte) (tensor.Info, []byte) {
 	t.Helper()
-	src, err := p.Encode(tensor.Named{Name: info.Name, Tags: []string{Tag(p)}}, info, bytes.NewReader(data))
+	src, err := p.Encode(tensor.Named{Name: info.Name, Tags: []string{Tag(p)}}, info, bytes.NewReader(data), 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func TestNoCompressionRecorded(t *testing.T) {
 	info := tensor.Info{Name: "w", DType: tensor.F32, Shape: []int{2, 3}}
 	data := tensor.AppendFloat32s(nil, []float32{0, 1, 2, 3, 4, 5})
 	n := tensor.Named{Name: "w", Lossless: true, Tags: []string{TagLossless, "trained"}}
-	src, err := NoCompression{}.Encode(n, info, bytes.NewReader(data))
+	src, err := NoCompression{}.Encode(n, info, bytes.NewReader(data), 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,7 @@ func TestNoCompressionRefuses(t *testing.T) {
 		{Name: "w", DType: tensor.F32, Shape: []int{1 << 32}},
 		{Name: "w", DType: tensor.F32, Shape: []int{1 << 30, 1 << 30, 1 << 30}},
 	} {
-		if _, err := (NoCompression{}).Encode(tensor.Named{Name: "w"}, info, nil); err == nil {
+		if _, err := (NoCompression{}).Encode(tensor.Named{Name: "w"}, info, nil, 0); err == nil {
 			t.Errorf("%v is encoded", info)
 		}
 	}
@@ -134,7 +136,11 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{schema.Component{Template: "src.pipe.Mine"}, "is no compression pipeline"},
-		{schema.Component{Template: openfl + "EdenPipeline"}, "is not supported; allowed: " + openfl + "NoCompressionPipeline"},
+		{schema.Component{Template: openfl + "EdenPipeline", Settings: map[string]any{"n_bits": 9}}, "n_bits is 9; allowed is an integer from 1 to 8"},
+		{schema.Component{Template: openfl + "EdenPipeline", Settings: map[string]any{"device": 3}}, "device is 3; allowed is text"},
+		{schema.Component{Template: openfl + "KCPipeline", Settings: map[string]any{"n_clusters": 33}}, "n_clusters is 33; allowed is an integer from 2 to 32"},
+		{schema.Component{Template: openfl + "STCPipeline", Settings: map[string]any{"p_sparsity": 0.0}}, "p_sparsity is 0; allowed is a number above 0, up to 1"},
+		{schema.Component{Template: openfl + "SKCPipeline", Settings: map[string]any{"clusters": 6}}, `did you mean "n_clusters"`},
 		{schema.Component{Template: openfl + "NoCompressionPipeline", Settings: map[string]any{"n_bits": 8}}, "takes no settings, found n_bits"},
 	} {
 		_, err := New(tt.c)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	openflpb "fx/proto"
@@ -70,17 +71,25 @@ type collaborator struct {
 	contract *egress.Contract
 	header   *openflpb.MessageHeader
 	report   Report
+	pipeline codec.Pipeline
 	reported map[string]bool // "round/task" that the aggregator has taken from this process
 	round    int             // the round whose model file is in scratch
 	model    string          // its path, "" before the first
 	digest   string          // its SHA-256
+	stepped  bool            // it came as the difference to the model before
 }
 
 // Run takes part until the aggregator says that the federation is complete, the
 // context ends, or something happens that retrying cannot mend.
 func Run(ctx context.Context, o Options) (Report, error) {
-	if _, err := codec.New(o.Plan.Compression); err != nil {
+	pipeline, err := codec.New(o.Plan.Compression)
+	if err != nil {
 		return Report{}, err
+	}
+	for _, info := range o.Model {
+		if err := pipeline.Check(info); err != nil {
+			return Report{}, fmt.Errorf("%w: %w", err, schema.ErrInvalid)
+		}
 	}
 	contract, err := egress.NewContract(egress.Terms{Tasks: o.Plan.Tasks, Model: o.Model, Plan: o.Plan.Egress, Site: o.Site, PyTorch: o.PyTorch})
 	if err != nil {
@@ -89,6 +98,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	c := &collaborator{
 		Options:  o,
 		contract: contract,
+		pipeline: pipeline,
 		header: &openflpb.MessageHeader{
 			Sender: o.Name, Receiver: o.Plan.AggregatorID, FederationUuid: o.Plan.FederationID,
 		},
@@ -110,6 +120,9 @@ func (c *collaborator) loop(ctx context.Context) error {
 		}
 		round, rounds := int(resp.GetRoundNumber()), c.Plan.Aggregator.Rounds
 		switch {
+		case resp.GetQuit() && c.evaluated(round):
+			c.Log.Info("the evaluation is complete")
+			return nil
 		case resp.GetQuit() && round < rounds && c.Plan.Rounds.Stop == nil:
 			return fmt.Errorf("the aggregator ends the federation in round %d of %d: %w", round, rounds, ErrIncomplete)
 		case resp.GetQuit():
@@ -204,6 +217,18 @@ func (c *collaborator) wait(ctx context.Context, serverSeconds int32) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// evaluated says whether what ended was an evaluation: one round, in which the
+// aggregator has asked for nothing but tasks of the plan's group of that name.
+func (c *collaborator) evaluated(round int) bool {
+	tasks := egress.TaskGroup(c.Plan, "evaluation")
+	for key := range c.reported {
+		if !slices.Contains(tasks, strings.TrimPrefix(key, "0/")) {
+			return false
+		}
+	}
+	return round == 1 && len(c.reported) > 0
 }
 
 // task looks a name up in the approved plan: whatever the aggregator says, no

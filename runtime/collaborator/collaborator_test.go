@@ -56,10 +56,11 @@ var modelInfo = tensor.Info{Name: "w", DType: tensor.F32, Shape: []int{2}}
 type script struct {
 	openflpb.UnimplementedAggregatorServer
 	answers  []*openflpb.GetTasksResponse
-	tensor   *openflpb.NamedTensor               // nil: w = [1, 2]
-	missing  map[int32]bool                      // rounds whose model is not there
-	arrived  func() error                        // called with each result; nil: it is taken
-	seen     func(r *openflpb.TaskResults) error // the same
+	tensor   *openflpb.NamedTensor                                                     // nil: w = [1, 2]
+	give     func(*openflpb.GetAggregatedTensorRequest) (*openflpb.NamedTensor, error) // nil: tensor
+	missing  map[int32]bool                                                            // rounds whose model is not there
+	arrived  func() error                                                              // called with each result; nil: it is taken
+	seen     func(r *openflpb.TaskResults) error                                       // the same
 	received []*openflpb.TaskResults
 }
 
@@ -78,6 +79,10 @@ func (s *script) GetTasks(_ context.Context, req *openflpb.GetTasksRequest) (*op
 }
 
 func (s *script) GetAggregatedTensor(_ context.Context, req *openflpb.GetAggregatedTensorRequest) (*openflpb.GetAggregatedTensorResponse, error) {
+	if s.give != nil {
+		t, err := s.give(req)
+		return &openflpb.GetAggregatedTensorResponse{Header: header(req.GetHeader()), RoundNumber: req.GetRoundNumber(), Tensor: t}, err
+	}
 	t := s.tensor
 	if s.missing[req.GetRoundNumber()] {
 		return nil, status.Error(codes.Unknown, "Exception calling application: Aggregator does not have an aggregated tensor for …")
@@ -190,7 +195,7 @@ type site struct {
 	runner *runner
 
 	site    schema.Egress
-	pytorch bool
+	pytorch bool // the runner is OpenFL's for PyTorch
 
 	ctx      context.Context // nil: the test's
 	interval time.Duration   // 0: a millisecond

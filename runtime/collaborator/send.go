@@ -1,6 +1,7 @@
 package collaborator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,11 @@ func (c *collaborator) send(ctx context.Context, round int, task schema.Task, do
 		return c.refused(round, err)
 	}
 	defer out.close()
-	message, entries, err := c.message(round, task, done, out)
+	enc, err := c.encoder(ctx, round, out)
+	if err != nil {
+		return c.refused(round, err)
+	}
+	message, entries, err := c.message(round, task, done, out, enc)
 	if err == nil {
 		err = c.contract.Result(c.Ledger, task.Name, round, entries)
 	}
@@ -72,8 +77,9 @@ func (c *collaborator) refused(round int, err error) error {
 }
 
 // message makes the serialized TaskResults, and the ledger's lines about it.
-// Tensor values stay in their file and are read while they are sent.
-func (c *collaborator) message(round int, task schema.Task, done *record, out *outgoing) (*segments, []egress.Entry, error) {
+// Values are checked before they are encoded. They stay in their file and are read
+// while they are sent.
+func (c *collaborator) message(round int, task schema.Task, done *record, out *outgoing, enc *encoder) (*segments, []egress.Entry, error) {
 	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(&openflpb.TaskResults{
 		Header: c.header, RoundNumber: int32(round), TaskName: task.Name, DataSize: int32(done.DataSize),
 	})
@@ -87,11 +93,12 @@ func (c *collaborator) message(round int, task schema.Task, done *record, out *o
 		if err := c.contract.Metric(task.Name, metric.Name, metric.Value); err != nil {
 			return nil, nil, err
 		}
-		m.addTensor(tensor.Named{
-			Name: metric.Name, Round: int32(round), Lossless: true, Report: true,
-			Tags: egress.MetricTags(task), Metadata: tensor.ShapeMetadata(nil), DataSize: 4,
-		}, strings.NewReader(string(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))))
-		entries = append(entries, egress.Entry{Round: round, Task: task.Name, Kind: egress.KindMetric, Name: metric.Name, Shape: []int{}, Bytes: 4, Value: float64(float32(metric.Value))})
+		entry := egress.Entry{Round: round, Task: task.Name, Kind: egress.KindMetric, Name: metric.Name, Shape: []int{}, Bytes: 4, Value: float64(float32(metric.Value))}
+		value := bytes.NewReader(tensor.AppendFloat32s(nil, []float32{float32(metric.Value)}))
+		if err := enc.add(m, &entry, egress.MetricTags(task), value); err != nil {
+			return nil, nil, err
+		}
+		entries = append(entries, entry)
 	}
 	for _, info := range out.infos {
 		section, err := out.file.Section(info.Name)
@@ -102,14 +109,14 @@ func (c *collaborator) message(round int, task schema.Task, done *record, out *o
 		if err != nil {
 			return nil, nil, err
 		}
-		m.addTensor(tensor.Named{
-			Name: info.Name, Round: int32(round), Lossless: true,
-			Tags: egress.TensorTags(), Metadata: tensor.ShapeMetadata(info.Shape), DataSize: info.Bytes(),
-		}, section)
-		entries = append(entries, egress.Entry{
+		entry := egress.Entry{
 			Round: round, Task: task.Name, Kind: egress.KindTensor, Name: info.Name, Shape: info.Shape,
 			Bytes: info.Bytes(), SHA256: seen.SHA256, Norm: seen.Norm, Filters: out.filters[info.Name],
-		})
+		}
+		if err := enc.add(m, &entry, egress.TensorTags(), section); err != nil {
+			return nil, nil, err
+		}
+		entries = append(entries, entry)
 	}
 	for _, info := range out.dropped {
 		entries = append(entries, egress.Entry{

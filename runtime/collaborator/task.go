@@ -1,7 +1,6 @@
 package collaborator
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,12 +15,8 @@ import (
 	"strconv"
 	"strings"
 
-	openflpb "fx/proto"
-	"fx/runtime/codec"
 	"fx/runtime/journal"
 	"fx/runtime/taskrunner"
-	"fx/runtime/tensor"
-	"fx/runtime/transport"
 	"fx/schema"
 )
 
@@ -166,8 +161,12 @@ func (c *collaborator) inputs(ctx context.Context, round int, task schema.Task) 
 // global returns the model of a round, which is fetched once.
 func (c *collaborator) global(ctx context.Context, round int) (path, digest string, err error) {
 	if c.round != round {
+		previous := ""
+		if c.round == round-1 {
+			previous = c.model
+		}
 		c.round = -1
-		if c.model, c.digest, err = c.fetch(ctx, round); err != nil {
+		if c.model, c.digest, err = c.fetch(ctx, round, previous); err != nil {
 			return "", "", err
 		}
 		c.round = round
@@ -201,72 +200,6 @@ func (c *collaborator) trained(ctx context.Context, round int, task schema.Task)
 		})
 	}
 	return "", "", fmt.Errorf("task %q works on tensors that this site trained, but no task before it in the plan makes any: %w", task.Name, ErrIncomplete)
-}
-
-// fetch downloads the model of a round into scratch, one tensor after the
-// other. Names and shapes are those of the approved model; anything else is
-// refused.
-func (c *collaborator) fetch(ctx context.Context, round int) (path, digest string, err error) {
-	var sources []tensor.Source
-	for _, info := range c.Model {
-		sources = append(sources, tensor.Source{Info: info, Data: &download{fetch: func() ([]byte, error) {
-			return c.fetchTensor(ctx, round, info)
-		}}})
-	}
-	return c.scratchFile("model.safetensors", func(w io.Writer) error {
-		return tensor.WriteSafetensors(w, map[string]string{tensor.RoundKey: strconv.Itoa(round)}, sources)
-	})
-}
-
-func (c *collaborator) fetchTensor(ctx context.Context, round int, info tensor.Info) ([]byte, error) {
-	var named *openflpb.NamedTensor
-	err := transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) (err error) {
-		named, err = c.Client.Tensor(ctx, info.Name, int32(round), info.Bytes())
-		if f, ok := errors.AsType[*transport.Failure](err); ok && f.Cause == transport.CauseInternal && f.Retry() {
-			return fmt.Errorf("%w: %v", errNoModel, err)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return named.GetDataBytes(), checkReceived(info, round, named)
-}
-
-// download fetches its content at the first read.
-type download struct {
-	fetch func() ([]byte, error)
-	data  *bytes.Reader
-}
-
-func (d *download) Read(p []byte) (int, error) {
-	if d.data == nil {
-		b, err := d.fetch()
-		if err != nil {
-			return 0, err
-		}
-		d.data = bytes.NewReader(b)
-	}
-	return d.data.Read(p)
-}
-
-// checkReceived compares what came with what was asked for.
-func checkReceived(want tensor.Info, round int, got *openflpb.NamedTensor) error {
-	named := tensor.Named{Name: got.GetName(), DataSize: int64(len(got.GetDataBytes()))}
-	for _, m := range got.GetTransformerMetadata() {
-		named.Metadata = append(named.Metadata, tensor.Metadata{IntToFloat: m.GetIntToFloat(), IntList: m.GetIntList(), BoolList: m.GetBoolList()})
-	}
-	info, err := named.Info()
-	if err == nil && (got.GetName() != want.Name || int(got.GetRoundNumber()) != round || !slices.Equal(info.Shape, want.Shape)) {
-		err = fmt.Errorf("it is %q of round %d with shape %v", got.GetName(), got.GetRoundNumber(), info.Shape)
-	}
-	if err == nil && !slices.Contains(got.GetTags(), codec.TagLossless) {
-		err = fmt.Errorf("it is not encoded losslessly (tags %q)", got.GetTags())
-	}
-	if err != nil {
-		return fmt.Errorf("cannot use what the aggregator sent for the tensor %q of round %d with shape %v: %w: %w", want.Name, round, want.Shape, err, ErrIncomplete)
-	}
-	return nil
 }
 
 // scratchFile writes a file for the task at hand and returns its path and

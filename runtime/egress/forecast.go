@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
@@ -243,6 +244,23 @@ func taskGroups(p *schema.Resolved) [][]string {
 		all = append(all, t.Name)
 	}
 	return [][]string{all}
+}
+
+// TaskGroup lists the tasks of one of the plan's task groups.
+func TaskGroup(p *schema.Resolved, name string) []string {
+	one := *p
+	one.Assigner.Settings = maps.Clone(p.Assigner.Settings)
+	if one.Assigner.Settings == nil {
+		return nil
+	}
+	one.Assigner.Settings["selected_task_group"] = name
+	if list, _ := p.Assigner.Settings["task_groups"].([]any); !slices.ContainsFunc(list, func(item any) bool {
+		group, _ := item.(map[string]any)
+		return group["name"] == name
+	}) {
+		return nil
+	}
+	return taskGroups(&one)[0]
 }
 
 // total adds up the tasks.

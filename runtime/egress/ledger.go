@@ -39,6 +39,12 @@ type Entry struct {
 	Filters  []string  `json:"filters,omitempty"` // that changed the tensor, or left it out
 	Privacy  *Privacy  `json:"privacy,omitempty"` // of KindPrivacy
 	Reason   string    `json:"reason,omitempty"`  // of KindRefused: the rule, without values
+
+	// Of what did not travel as its bare values: the tags that say how, and the
+	// payload as it was on the wire. The fields above are about the values.
+	Tags       []string `json:"tags,omitempty"`
+	WireBytes  int64    `json:"wire_bytes,omitempty"`
+	WireSHA256 string   `json:"wire_sha256,omitempty"`
 }
 
 // Kinds of an Entry. Only tensors and metrics left: what was dropped or refused

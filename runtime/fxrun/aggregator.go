@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -32,10 +33,12 @@ the same command carries on where it was.
 Examples:
    fxrun aggregator --bundle ward.fxb
    fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json
-   fxrun aggregator --bundle ward.fxb --roster cols.yaml`,
-		Flags: append(participantFlags(), stateFlag(), logFlag(),
+   fxrun aggregator --bundle ward.fxb --roster cols.yaml
+   fxrun aggregator --bundle ward.fxb --task-group evaluation`,
+		Flags: append(participantFlags(), stateFlag(), logFlag(), openFLFlag(),
 			&cli.StringFlag{Name: "roster", Usage: "who takes part is in `FILE`, like plan/cols.yaml; read again when a round begins (default: the bundle's)"},
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
+			&cli.StringFlag{Name: "task-group", Usage: "run the plan's task group `NAME` alone; evaluation judges the bundle's model in one round and saves none"},
 			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -72,8 +75,10 @@ func (r *aggregatorResult) Text(w io.Writer) error {
 			rows = append(rows, []string{name + " model", file})
 		}
 	}
+	if _, ok := r.Models["final"]; ok {
+		rows = append(rows, []string{"final sha256", r.FinalSHA256})
+	}
 	rows = append(rows,
-		[]string{"final sha256", r.FinalSHA256},
 		[]string{"records", r.Journal},
 		[]string{"connections", fmt.Sprintf("%d for %d requests", r.Connections, r.Requests)})
 	return ui.Table(w, nil, rows)
@@ -90,19 +95,27 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	}
 	defer func() { _ = p.Close() }() // read only
 	network := p.Plan.Network
-	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host}
+	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host, OpenFLCompat: c.Bool("openfl-certs")}
 	tlsConfig, trusted, err := trust.ServerTLS(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
 	}
 	warnOfOpenKey(log, config)
-	dir := p.stateDir(c, "aggregator")
-	j, store, err := p.journal(dir, p.Plan.AggregatorID)
+	warnOfOpenFL(log, config)
+	group := c.String("task-group")
+	name, participant := "aggregator", p.Plan.AggregatorID
+	if group != "" { // another run, with a journal of its own
+		name, participant = name+"-"+url.PathEscape(group), participant+" for task group "+group
+	}
+	dir := p.stateDir(c, name)
+	j, store, err := p.journal(dir, participant)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = store.Close() }() // everything in it is durable already
-	agg, err := aggregator.New(aggregator.Options{Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Roster: c.String("roster"), Log: log})
+	agg, err := aggregator.New(aggregator.Options{
+		Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Roster: c.String("roster"), TaskGroup: group, Log: log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
 	}
@@ -111,7 +124,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	server := transport.NewServer(transport.ServerOptions{
-		TLS: tlsConfig, Log: log, Verify: newAnchors(p.certDir, trusted, log).verify,
+		TLS: tlsConfig, Log: log, Verify: newAnchors(config, trusted, log).verify,
 	}, agg)
 	log.Info("listening", "address", listener.Addr().String(), "federation", p.Plan.FederationID, "bundle", p.verified.ID().String())
 	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {

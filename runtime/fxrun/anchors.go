@@ -18,6 +18,7 @@ import (
 // with the next request and without a restart.
 type anchors struct {
 	chain, crl string
+	openFL     bool // certificates made by OpenFL are accepted
 	log        *slog.Logger
 
 	mu      sync.Mutex
@@ -33,10 +34,11 @@ type stamp struct {
 	size     int64
 }
 
-func newAnchors(certDir string, current *trust.Anchors, log *slog.Logger) *anchors {
+func newAnchors(config trust.Config, current *trust.Anchors, log *slog.Logger) *anchors {
 	a := &anchors{
-		chain: filepath.Join(certDir, identity.ChainFile), crl: filepath.Join(certDir, identity.CRLFile),
-		log: log, current: current,
+		chain: filepath.Join(config.CertDir, identity.ChainFile), crl: filepath.Join(config.CertDir, identity.CRLFile),
+		openFL: config.OpenFLCompat,
+		log:    log, current: current,
 	}
 	a.stamp = a.stamps()
 	a.revoked = a.stamp[1] != stamp{}
@@ -59,6 +61,9 @@ func (a *anchors) verify(chain []*x509.Certificate, at time.Time) (identity.Iden
 		if err != nil {
 			a.log.Error("cannot reload the trust anchors; the previous ones stay in force", "error", err.Error())
 		} else {
+			if a.openFL {
+				fresh = fresh.WithOpenFL()
+			}
 			a.current = fresh
 			a.log.Info("trust anchors reloaded")
 		}

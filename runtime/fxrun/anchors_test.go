@@ -66,7 +66,7 @@ func TestRevocationTakesEffectWithoutARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAnchors(dir, loaded, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	a := newAnchors(trust.Config{CertDir: dir}, loaded, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if id, err := a.verify([]*x509.Certificate{leaf}, time.Now()); err != nil || id.Name != "hospital-a" {
 		t.Fatalf("before: %v, %v; want hospital-a", id, err)
 	}

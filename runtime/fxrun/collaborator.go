@@ -32,7 +32,7 @@ carries on where it was.
 Examples:
    fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward
    fxrun collaborator --bundle ward.fxb --name hospital-a --data /srv/ward --egress site.yaml`,
-		Flags: append(slices.Concat(participantFlags(), boxFlags()), nameFlag(), dataFlag(), stateFlag(), egressFlag(), logFlag(),
+		Flags: append(slices.Concat(participantFlags(), boxFlags()), nameFlag(), dataFlag(), stateFlag(), egressFlag(), logFlag(), openFLFlag(),
 			&cli.DurationFlag{Name: "poll-interval", Usage: "with nothing to do, ask again after `TIME` (default: what the aggregator says, 10s)"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {

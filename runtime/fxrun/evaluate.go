@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/cli/ui"
+	"fx/runtime/codec"
 	"fx/runtime/taskrunner"
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -77,7 +78,7 @@ func runEvaluate(ctx context.Context, c *cli.Context, model string) (result *eva
 	}
 	defer func() { err = errors.Join(err, r.close(err)) }()
 	inputs := filepath.Join(r.scratch, "evaluated.safetensors")
-	if err := toSafetensors(model, inputs); err != nil {
+	if err := toSafetensors(p.Model.Pipeline, model, inputs); err != nil {
 		return nil, fmt.Errorf("cannot evaluate model %q: %w", model, err)
 	}
 	got, err := r.run(ctx, 0, task, inputs)
@@ -102,8 +103,9 @@ func validation(tasks []schema.Task, name string) (schema.Task, error) {
 	return tasks[i], nil
 }
 
-// toSafetensors copies a model of either format to a safetensors file.
-func toSafetensors(from, to string) error {
+// toSafetensors copies a model of either format to a safetensors file. The
+// aggregator encodes a .pbuf with the plan's pipeline.
+func toSafetensors(p codec.Pipeline, from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -118,7 +120,7 @@ func toSafetensors(from, to string) error {
 		if err != nil {
 			return err
 		}
-		return tensor.WriteFile(to, true, func(w io.Writer) error { return tensor.ModelToSafetensors(w, in, tensors) })
+		return tensor.WriteFile(to, true, func(w io.Writer) error { return codec.ReadModel(w, p, in, tensors) })
 	}
 	if _, err := tensor.OpenSafetensors(in, info.Size()); err != nil {
 		return err

@@ -94,7 +94,7 @@ func runInit(ctx context.Context, c *cli.Context, dir string) (_ *initResult, er
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make initial model: %v", err)
 	}
-	if err := taskrunner.WriteInitialModel(ctx, runner, scratch, name, c.Bool("force")); err != nil {
+	if err := taskrunner.WriteInitialModel(ctx, runner, plan, scratch, name, c.Bool("force")); err != nil {
 		return nil, err
 	}
 	return describeModel(name, plan.TaskRunner.Template)
@@ -134,7 +134,7 @@ func describeModel(name, template string) (*initResult, error) {
 	}
 	r := &initResult{Model: name, TaskRunner: template, Tensors: len(tensors), Bytes: info.Size()}
 	for _, t := range tensors {
-		i, err := t.Info()
+		i, err := t.Shape()
 		if err != nil {
 			return nil, err
 		}

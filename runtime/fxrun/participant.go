@@ -33,6 +33,10 @@ func participantFlags() []cli.Flag {
 	}
 }
 
+func openFLFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "openfl-certs", Usage: "also accept certificates that OpenFL itself has made, own and peer's: they do not say what they are for"}
+}
+
 func nameFlag() cli.Flag {
 	return &cli.StringFlag{Name: "name", Aliases: []string{"n"}, Usage: "this collaborator's `NAME`, as in its certificate and in plan/cols.yaml"}
 }
@@ -158,7 +162,7 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 		return nil, ui.Code(ui.Usage, err)
 	}
 	network := p.Plan.Network
-	config := trust.Config{CertDir: p.certDir, Role: identity.Collaborator, Name: name}
+	config := trust.Config{CertDir: p.certDir, Role: identity.Collaborator, Name: name, OpenFLCompat: c.Bool("openfl-certs")}
 	tlsConfig, _, err := trust.ClientTLS(config, network.Host)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect as %q: %w", name, err)
@@ -172,11 +176,19 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 		return nil, err
 	}
 	warnOfOpenKey(log, config)
+	warnOfOpenFL(log, config)
 	return transport.NewClient(transport.ClientOptions{
 		Host: network.Host, Port: network.Port, TLS: tlsConfig,
 		Sender: name, FederationID: p.Plan.FederationID, AggregatorID: p.Plan.AggregatorID,
 		NewConnectionPerRequest: network.NewConnectionPerRequest, Own: own, Log: log,
 	}), nil
+}
+
+// warnOfOpenFL says so where a certificate need not say what it is for.
+func warnOfOpenFL(log *slog.Logger, config trust.Config) {
+	if config.OpenFLCompat {
+		log.Warn("certificates made by OpenFL are accepted: nothing in them says whether the holder is an aggregator or a collaborator")
+	}
 }
 
 // warnOfOpenKey says so if other users of this machine have access to the key.

@@ -23,7 +23,7 @@ aggregator as this collaborator, and asks one question. Touches no data.
 Examples:
    fxrun ping --bundle ward.fxb --name hospital-a
    fxrun ping --bundle ward.fxb --name hospital-a --json`,
-		Flags: append(participantFlags(), nameFlag(), logFlag(),
+		Flags: append(participantFlags(), nameFlag(), logFlag(), openFLFlag(),
 			&cli.DurationFlag{Name: "timeout", Value: 20 * time.Second, Usage: "give up after `TIME`"}),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			if _, err := ui.Args(c); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"fx/cli/ui"
 	"fx/runtime/aggregator"
+	"fx/runtime/codec"
 	"fx/runtime/collaborator"
 	"fx/runtime/egress"
 	"fx/runtime/journal"
@@ -112,7 +113,7 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 	}
 	if out := c.String("output"); out != "" {
 		result.Model = out
-		if err := r.write(out); err != nil {
+		if err := r.write(out, p); err != nil {
 			return nil, err
 		}
 	}
@@ -140,9 +141,7 @@ func (p *participant) rehearsal(c *cli.Context, name string, log *slog.Logger) (
 	r.runner, err = p.runner(c, name, scratch, log)
 	if err == nil && len(p.Model.Tensors) > 0 {
 		r.model = filepath.Join(scratch, "model.safetensors")
-		err = tensor.WriteFile(r.model, true, func(w io.Writer) error {
-			return tensor.ModelToSafetensors(w, p.Model.Data, p.Model.Tensors)
-		})
+		err = tensor.WriteFile(r.model, true, p.Model.WriteSafetensors)
 	}
 	if err != nil {
 		return nil, errors.Join(err, discard(scratch, err))
@@ -205,8 +204,9 @@ func (r *rehearsal) run(ctx context.Context, round int, t schema.Task, inputs st
 	return got, err
 }
 
-// write saves the current model in the format that the file's name asks for.
-func (r *rehearsal) write(path string) error {
+// write saves the current model in the format that the file's name asks for. A
+// .pbuf is encoded by the plan's pipeline, as the aggregator's are.
+func (r *rehearsal) write(path string, p *participant) error {
 	if r.model == "" {
 		return ui.Usagef("cannot write %q: the plan's model has no tensors", path)
 	}
@@ -229,5 +229,7 @@ func (r *rehearsal) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return tensor.WriteFile(path, true, func(w io.Writer) error { return tensor.SafetensorsToModel(w, file) })
+	return tensor.WriteFile(path, true, func(w io.Writer) error {
+		return codec.WriteModel(w, p.Model.Pipeline, file, nil, func(name string) uint64 { return codec.Seed(p.Plan.FederationID, r.name, name, 0) })
+	})
 }

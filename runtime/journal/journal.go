@@ -20,14 +20,16 @@ import (
 //	federation.json                       what this journal is about
 //	models/000004.safetensors             the model at the start of round 4
 //	state/000004.safetensors              what the aggregation remembers of each tensor at the start of round 4, if anything
+//	steps/000004.pbuf                     what leads from the model of round 3 to it, as encoded, where the plan's
+//	                                      compression pipeline loses values
 //	rounds/000003/results/TASK/NAME.pb    an accepted TaskResults message, as received
 //	rounds/000003/closing.json            whose results count: the round's decision
 //	rounds/000003/outcome.json            what came of it: model digest and metrics
 //	quit/NAME                             NAME was told that the federation is complete
 //
-// A round passes through closing, model, state, outcome in that order. All after
-// the closing are functions of it and of the round before, so a round that was interrupted
-// between them is finished at the next start with the same bytes.
+// A round passes through closing, steps, model, state, outcome in that order. All
+// after the closing are functions of it and of the round before, so a round that
+// was interrupted between them is finished at the next start with the same bytes.
 const Format = "fx-journal/1"
 
 const maxRecord = 16 << 20
@@ -173,6 +175,7 @@ func (j *Journal) read(name string, v any) error {
 
 func stateName(round int) string           { return fmt.Sprintf("state/%06d.safetensors", round) }
 func modelName(round int) string           { return fmt.Sprintf("models/%06d.safetensors", round) }
+func stepsName(round int) string           { return fmt.Sprintf("steps/%06d.pbuf", round) }
 func roundName(round int, n string) string { return fmt.Sprintf("rounds/%06d/%s", round, n) }
 
 func resultName(round int, task, collaborator string) string {
@@ -314,8 +317,37 @@ func (j *Journal) Forget(round int) error {
 	return err
 }
 
-// ForgetModel removes the model of a round.
-func (j *Journal) ForgetModel(round int) error { return j.store.Remove(modelName(round)) }
+// ForgetModel removes the model of a round, and the steps to it.
+func (j *Journal) ForgetModel(round int) error {
+	return errors.Join(j.store.Remove(modelName(round)), j.store.Remove(stepsName(round)))
+}
+
+// Steps is an open file of the steps to a round's model: a .pbuf file whose
+// tensors are not the model's values, but what they came from.
+type Steps struct {
+	Object
+	Tensors []tensor.Named
+}
+
+// WriteSteps commits the steps to the model of a round.
+func (j *Journal) WriteSteps(round int, write func(io.Writer) error) error {
+	_, err := j.create(stepsName(round), write)
+	return err
+}
+
+// Steps opens the steps to the model of a round; fs.ErrNotExist if there are
+// none.
+func (j *Journal) Steps(round int) (*Steps, error) {
+	o, err := j.store.Open(stepsName(round))
+	if err != nil {
+		return nil, err
+	}
+	tensors, err := tensor.ScanModel(o, o.Size())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the journal is damaged: %q: %w", stepsName(round), err), o.Close())
+	}
+	return &Steps{Object: o, Tensors: tensors}, nil
+}
 
 // WriteClosing records a round's decision and returns its SHA-256.
 func (j *Journal) WriteClosing(c Closing) (string, error) {

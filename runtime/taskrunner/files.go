@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"fx/runtime/codec"
 	"fx/runtime/tensor"
+	"fx/schema"
 )
 
 // readParams reads exactly the tensors of a model, in the model's order.
@@ -76,10 +78,16 @@ func writeParams(path string, infos []tensor.Info, p params) error {
 }
 
 // WriteInitialModel runs r.Init and writes the result at path as the .pbuf file
-// that a plan's init_state_path names. Without replace a file that is there is
+// that a plan's init_state_path names, encoded by the plan's compression pipeline
+// as OpenFL has it: with one that loses values, everybody starts from what the
+// file decodes to. Without replace a file that is there is
 // left alone, and the error wraps fs.ErrExist. Scratch is a folder for the file in
 // between, "" for the system's.
-func WriteInitialModel(ctx context.Context, r Runner, scratch, path string, replace bool) error {
+func WriteInitialModel(ctx context.Context, r Runner, plan *schema.Resolved, scratch, path string, replace bool) error {
+	pipeline, err := codec.New(plan.Compression)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp(scratch, "fx-init-")
 	if err != nil {
 		return fmt.Errorf("cannot make initial model: %v", err)
@@ -102,5 +110,7 @@ func WriteInitialModel(ctx context.Context, r Runner, scratch, path string, repl
 	if err != nil {
 		return fmt.Errorf("cannot read initial model: %w", err)
 	}
-	return tensor.WriteFile(path, replace, func(w io.Writer) error { return tensor.SafetensorsToModel(w, file) })
+	return tensor.WriteFile(path, replace, func(w io.Writer) error {
+		return codec.WriteModel(w, pipeline, file, nil, func(name string) uint64 { return codec.Seed(plan.FederationID, "", name, 0) })
+	})
 }

@@ -252,7 +252,7 @@ func TestNoOpTouchesNoData(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	pbuf := filepath.Join(out, "init.pbuf")
-	if err := WriteInitialModel(t.Context(), r, out, pbuf, false); err != nil {
+	if err := WriteInitialModel(t.Context(), r, &schema.Resolved{}, out, pbuf, false); err != nil {
 		t.Fatal(err)
 	}
 	if b := read(t, pbuf); len(b) != 0 {
@@ -263,10 +263,10 @@ func TestNoOpTouchesNoData(t *testing.T) {
 func TestWriteInitialModel(t *testing.T) {
 	out := t.TempDir()
 	path := filepath.Join(out, "init.pbuf")
-	if err := WriteInitialModel(t.Context(), newRunner(t, builtinPrefix+"MLP", ""), out, path, false); err != nil {
+	if err := WriteInitialModel(t.Context(), newRunner(t, builtinPrefix+"MLP", ""), &schema.Resolved{}, out, path, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteInitialModel(t.Context(), newRunner(t, builtinPrefix+"MLP", ""), out, path, false); !errors.Is(err, fs.ErrExist) {
+	if err := WriteInitialModel(t.Context(), newRunner(t, builtinPrefix+"MLP", ""), &schema.Resolved{}, out, path, false); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a model that is there: got %v", err)
 	}
 	b := read(t, path)

@@ -32,7 +32,7 @@ const (
 	MaxTags      = 256
 	MaxTag       = MaxName  // bytes; a collaborator's name is a tag
 	MaxSteps     = 16       // metadata entries
-	MaxStepBytes = 64 << 10 // bytes of one metadata entry
+	MaxStepBytes = 16 << 20 // bytes of one metadata entry: RandomShiftPipeline puts a number per value there
 )
 
 // Field numbers of openfl/protocols/base.proto.
@@ -59,15 +59,28 @@ func (n Named) Info() (Info, error) {
 	if len(n.Metadata) != 1 || len(n.Metadata[0].IntToFloat) > 0 || len(n.Metadata[0].BoolList) > 0 {
 		return Info{}, invalidf("tensor %q is not a plain float32 array: its metadata is that of another compression pipeline", n.Name)
 	}
+	info, err := n.Shape()
+	if err != nil {
+		return Info{}, err
+	}
+	if info.Bytes() != n.DataSize {
+		return Info{}, invalidf("tensor %q has %d bytes of data, but shape %v of float32 needs %d", n.Name, n.DataSize, info.Shape, info.Bytes())
+	}
+	return info, nil
+}
+
+// Shape describes the float32 array that n was made of, whatever the compression
+// pipeline: with all of them the first metadata entry holds the shape.
+func (n Named) Shape() (Info, error) {
+	if len(n.Metadata) == 0 {
+		return Info{}, invalidf("tensor %q has no metadata, which holds its shape", n.Name)
+	}
 	info := Info{Name: n.Name, DType: F32, Shape: make([]int, len(n.Metadata[0].IntList))}
 	for i, d := range n.Metadata[0].IntList {
 		info.Shape[i] = int(d)
 	}
 	if err := info.check(); err != nil {
 		return Info{}, err
-	}
-	if info.Bytes() != n.DataSize {
-		return Info{}, invalidf("tensor %q has %d bytes of data, but shape %v of float32 needs %d", n.Name, n.DataSize, info.Shape, info.Bytes())
 	}
 	return info, nil
 }

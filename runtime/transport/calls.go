@@ -34,28 +34,36 @@ func (c *Client) Tasks(ctx context.Context) (*openflpb.GetTasksResponse, error) 
 	return reply, nil
 }
 
-// Tensor fetches one lossless tensor of a round's global model, of size bytes
-// at most. The aggregator may hold the answer back for about a minute while the
-// model does not exist yet.
-func (c *Client) Tensor(ctx context.Context, name string, round int32, size int64) (*openflpb.NamedTensor, error) {
-	limit := grpc.MaxCallRecvMsgSize(int(min(size, maxMessage) + maxAnswer))
+// TensorRequest says which tensor is wanted, and how.
+type TensorRequest struct {
+	Name            string
+	Round           int32
+	Tags            []string // in OpenFL's order, which its aggregator insists on
+	RequireLossless bool
+	Limit           int64 // bytes that the answer's data and metadata may have
+}
+
+// Tensor fetches one tensor. The aggregator may hold the answer back for about a
+// minute while the model does not exist yet.
+func (c *Client) Tensor(ctx context.Context, r TensorRequest) (*openflpb.NamedTensor, error) {
+	limit := grpc.MaxCallRecvMsgSize(int(min(r.Limit, maxMessage) + maxAnswer))
 	var tensor *openflpb.NamedTensor
 	err := c.request(ctx, func(ctx context.Context, a openflpb.AggregatorClient) (*openflpb.MessageHeader, error) {
-		r, err := a.GetAggregatedTensor(ctx, &openflpb.GetAggregatedTensorRequest{
+		resp, err := a.GetAggregatedTensor(ctx, &openflpb.GetAggregatedTensorRequest{
 			Header:          c.header,
-			TensorName:      name,
-			RoundNumber:     round,
-			Tags:            []string{"model"},
-			RequireLossless: true,
+			TensorName:      r.Name,
+			RoundNumber:     r.Round,
+			Tags:            r.Tags,
+			RequireLossless: r.RequireLossless,
 		}, limit)
-		tensor = r.GetTensor()
-		return r.GetHeader(), err
+		tensor = resp.GetTensor()
+		return resp.GetHeader(), err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if tensor == nil {
-		return nil, newFailure(CauseInternal, c.connector.addr, fmt.Sprintf("the aggregator answers without tensor %q", name), nil)
+		return nil, newFailure(CauseInternal, c.connector.addr, fmt.Sprintf("the aggregator answers without tensor %q", r.Name), nil)
 	}
 	return tensor, nil
 }

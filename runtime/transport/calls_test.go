@@ -47,7 +47,7 @@ func TestEveryRequestHasItsOwnConnection(t *testing.T) {
 			if tasks.GetRoundNumber() != 3 || len(tasks.GetTasks()) != 1 || tasks.GetTasks()[0].GetName() != "train" {
 				t.Errorf("tasks %v", tasks)
 			}
-			tensor, err := c.Tensor(ctx, "w", 3, 1<<20)
+			tensor, err := c.Tensor(ctx, transport.TensorRequest{Name: "w", Round: 3, Tags: []string{"model"}, RequireLossless: true, Limit: 1 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -360,14 +360,14 @@ func TestAnswersLargerThanNeededAreRefused(t *testing.T) {
 	srv := serve(t, p, chatterbox{newService("one")}, serverSetup{})
 	c := dial(t, p, srv.port, clientSetup{})
 	_, tasks := c.Tasks(context.Background())
-	_, tensor := c.Tensor(context.Background(), "w", 0, 1<<20)
+	_, tensor := c.Tensor(context.Background(), transport.TensorRequest{Name: "w", Round: 0, Tags: []string{"model"}, RequireLossless: true, Limit: 1 << 20})
 	for _, err := range []error{tasks, tensor} {
 		f, ok := errors.AsType[*transport.Failure](err)
 		if !ok || f.Retry() || !strings.Contains(f.Detail, "larger than max") {
 			t.Errorf("got %v, want a final failure about the size", err)
 		}
 	}
-	if _, err := c.Tensor(context.Background(), "w", 0, 3<<20); err != nil {
+	if _, err := c.Tensor(context.Background(), transport.TensorRequest{Name: "w", Round: 0, Tags: []string{"model"}, RequireLossless: true, Limit: 3 << 20}); err != nil {
 		t.Errorf("a tensor of the size that was asked for: %v", err)
 	}
 }

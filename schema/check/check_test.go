@@ -120,7 +120,7 @@ var mistakes = []struct {
 	{"settings of rounds", "tasks:\n", "rounds:\n  settings: {best: {metric: accuracy}}\ntasks:\n", "unknown-key", "settings: {best", "directly below rounds"},
 	{"misspelt key of rounds", "tasks:\n", "rounds: {bset: {metric: accuracy, direction: max}}\ntasks:\n", "unknown-key", "bset", `did you mean "best"`},
 	{"aggregation in Python", "openfl.interface.aggregation_functions.WeightedAverage", "src.mean.Mean", "runner-unavailable", "src.mean.Mean", "remove aggregation_type"},
-	{"pipeline of a later version", "NoCompressionPipeline", "STCPipeline", "unsupported", "STCPipeline", "travel as they are"},
+	{"too many clusters", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.KCPipeline\n  settings: {n_clusters: 33}", "out-of-range", "n_clusters: 33", "from 2 to 32"},
 	{"unknown pipeline", "NoCompressionPipeline", "NoCompresionPipeline", "unknown-template", "NoCompresionPipeline", `did you mean "openfl.pipelines.NoCompressionPipeline"`},
 	{"settings of a pipeline", "openfl.pipelines.NoCompressionPipeline", "openfl.pipelines.NoCompressionPipeline\n  settings: {level: 9}", "unknown-key", "level: 9", "no key at all"},
 	{"cut-off", "  defaults: plan/defaults/straggler_handling_policy.yaml", "  template: openfl.component.straggler_handling_functions.CutoffTimeBasedStragglerHandling\n  settings: {straggler_cutoff_time: 0}", "out-of-range", "straggler_cutoff_time: 0", "above 0"},

@@ -52,12 +52,9 @@ func deltas(p *schema.Plan) schema.Findings {
 	}
 	node, where := value(p, "collaborator", "use_delta_updates", "delta_updates")
 	if lossy[d.Compression.Template] {
-		f := node.Finding("mixed-deltas", where, "with a pipeline that loses values, differences and whole models do not average: a round fails in which one collaborator sends the one and another the other")
-		f.Found = node.Describe()
-		f.Hint = "set use_delta_updates of the collaborator to false, or use a pipeline that keeps all values"
-		if d.Aggregator.UseDeltaUpdates {
-			f.Severity = schema.SeverityWarning // it happens only when somebody joins late or starts again
-		}
+		f := node.Finding("mixed-deltas", where, "with a pipeline that loses values, an OpenFL aggregator cannot average differences with whole models: a round fails in which one collaborator sends the one and another the other")
+		f.Severity, f.Found = schema.SeverityWarning, node.Describe() // when somebody joins late or starts again; fxrun's aggregator takes both
+		f.Hint = "run the aggregator with fxrun, set use_delta_updates of the collaborator to false, or use a pipeline that keeps all values"
 		out = append(out, f)
 	}
 	if kept := d.Aggregator.DBStoreRounds; kept == 0 || kept == 1 {
