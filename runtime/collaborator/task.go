@@ -206,7 +206,11 @@ func (c *collaborator) trained(ctx context.Context, round int, task schema.Task)
 // SHA-256. It need not be durable: it is made again after a restart.
 func (c *collaborator) scratchFile(name string, write func(io.Writer) error) (path, digest string, err error) {
 	path = filepath.Join(c.Scratch, name)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// A new file, for task code may still have the old one mapped.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", fmt.Errorf("cannot clean the scratch folder: %v", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", "", fmt.Errorf("cannot write to the scratch folder: %v", err)
 	}

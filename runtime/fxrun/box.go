@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"fx/ca/identity"
 	"fx/cli/ui"
 	"fx/runtime/sandbox"
 	"fx/runtime/taskrunner"
@@ -158,7 +159,16 @@ func shows(list []string) ([]sandbox.Show, error) {
 // runner makes the plan's task runner for a collaborator, "" for nobody in
 // particular.
 func (p *participant) runner(c *cli.Context, name, scratch string, log *slog.Logger) (taskrunner.Runner, error) {
-	return newRunner(c, runnerOptions{plan: p.Plan, files: p.verified.Workspace(), name: name, scratch: scratch, log: log})
+	return newRunner(c, runnerOptions{
+		plan: p.Plan, files: p.verified.Workspace(), name: name, scratch: scratch, log: log, private: p.private(c, name),
+	})
+}
+
+// private are the places of this site that task code must not see, whatever
+// else is shown to it: keys, which may be links to elsewhere, and state.
+func (p *participant) private(c *cli.Context, name string) []string {
+	_, key, _ := identity.Files(p.certDir, identity.Collaborator, name)
+	return []string{p.certDir, key, p.stateDir(c, name)}
 }
 
 type runnerOptions struct {
@@ -166,6 +176,7 @@ type runnerOptions struct {
 	files         fs.FS
 	name, scratch string
 	log           *slog.Logger
+	private       []string // see taskrunner.BoxOptions
 }
 
 func newRunner(c *cli.Context, o runnerOptions) (taskrunner.Runner, error) {
@@ -177,6 +188,7 @@ func newRunner(c *cli.Context, o runnerOptions) (taskrunner.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	box.Private = o.private
 	text := c.String("data-text")
 	if text != "" && data != "" {
 		return nil, ui.Usagef("--data and --data-text are both given; the data loader is told one of them")

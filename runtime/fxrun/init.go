@@ -59,6 +59,10 @@ func (r *initResult) Text(w io.Writer) error {
 	return err
 }
 
+// defaultKeys are the folders of keys where fxctl puts them by itself: init
+// needs none and is told of no others.
+var defaultKeys = []string{"cert", "ca"}
+
 func runInit(ctx context.Context, c *cli.Context, dir string) (_ *initResult, err error) {
 	log, err := newLog(c)
 	if err != nil {
@@ -86,7 +90,7 @@ func runInit(ctx context.Context, c *cli.Context, dir string) (_ *initResult, er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, discard(scratch, err)) }()
-	runner, err := newRunner(c, runnerOptions{plan: plan, files: files, name: c.String("name"), scratch: scratch, log: log})
+	runner, err := newRunner(c, runnerOptions{plan: plan, files: files, name: c.String("name"), scratch: scratch, log: log, private: defaultKeys})
 	if err != nil {
 		return nil, err
 	}

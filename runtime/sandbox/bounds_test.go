@@ -47,6 +47,7 @@ func TestConfinedScratchIsWatched(t *testing.T) {
 		"bytes":         "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero >$HOME/$i; done",
 		"files":         "i=0; while :; do i=$((i+1)); : >$HOME/$i; done",
 		"writable":      "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero >logs/$i; done",
+		"deep folders":  "cd $HOME; i=0; while [ $i -lt 150 ]; do i=$((i+1)); mkdir d; cd d; done; sleep 100",
 		"hidden folder": "umask 0477; mkdir $HOME/hidden; sleep 100",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for _, level := range levels {
 		t.Run(string(level), func(t *testing.T) {
 			var layers string
-			out, exit := runAttempt(t, level, "memory bomb", func(b *sandbox.Box) { b.Limits.Memory = 64 << 20 }, func(p *sandbox.Process) {
+			out, exit := runAttempt(t, level, "memory bomb", func(b *sandbox.Box) { b.Limits.Memory = 256 << 20 }, func(p *sandbox.Process) {
 				layers = strings.Join(p.Layers(), " ")
 			})
 			if strings.Contains(out, "survived") || exit.Code == 0 {

@@ -121,6 +121,8 @@ func (h *inside) start(fd int) {
 func (h *inside) build() (layers []string, err error) {
 	s := h.spec
 	full := s.Level == Full
+	// The caller's mask may keep the box's user out of what is made here; dropUser sets the last one.
+	unix.Umask(0o022)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // better the task than the site's own programs; not a layer
 	if full {
 		if err := buildRoot(s); err != nil {

@@ -6,13 +6,19 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// quotaPause is the least time between two looks at what a confined box has
-// written. What it can write meanwhile is not bounded.
-const quotaPause = 100 * time.Millisecond
+// How often to look at what a confined box has written. What it can write
+// meanwhile is not bounded, so no tree of its making may make us slow: not many
+// files, which are counted, and not deep folders, in which every step is longer.
+const (
+	quotaPause    = 100 * time.Millisecond // at least
+	quotaMaxPause = time.Second            // at most, where looking takes long
+	quotaDepth    = 128                    // folders in one another
+)
 
 // watch ends a confined box that has written more than its limit: it writes to a
 // file system of the host, which has no limit for it.
@@ -33,7 +39,7 @@ func (p *Process) watch() {
 			p.Kill()
 			return
 		}
-		pause.Reset(max(quotaPause, 10*time.Since(start)))
+		pause.Reset(min(max(quotaPause, 10*time.Since(start)), quotaMaxPause))
 	}
 }
 
@@ -59,8 +65,8 @@ func spend(dir string, bytes, files *int64) bool {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	defer func() { _ = root.Close() }() // read only
-	err = fs.WalkDir(root.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrPermission) {
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) || strings.Count(name, "/") >= quotaDepth {
 			return errSpent
 		}
 		if err != nil {

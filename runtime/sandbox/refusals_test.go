@@ -3,11 +3,15 @@
 package sandbox_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fx/runtime/sandbox"
 )
@@ -29,6 +33,34 @@ func TestUnreadableData(t *testing.T) {
 				t.Errorf("%v, want what to do about %s", err, data)
 			}
 		})
+	}
+}
+
+// A pipe is no data, but looking at it must not take for ever.
+func TestPipeAsData(t *testing.T) {
+	pipe := filepath.Join(publicDir(t), "pipe")
+	if err := errors.Join(unix.Mkfifo(pipe, 0o644), os.Chmod(pipe, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := sandbox.Start(ctx, sandbox.Box{Argv: []string{"true"}, Show: append(system(), sandbox.Show{Host: pipe, Box: sandbox.DataDir})})
+	if missing, ok := errors.AsType[*sandbox.MissingError](err); ok {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Wait()
+}
+
+// A service manager may start us with a mask that leaves others no rights.
+func TestStrictUmask(t *testing.T) {
+	old := unix.Umask(0o022)
+	t.Cleanup(func() { unix.Umask(old) })
+	out, exit := runShell(t, sandbox.Full, "cat /etc/passwd /workspace/hello.txt && umask", func(*sandbox.Box) { unix.Umask(0o077) })
+	if exit.Code != 0 || !strings.Contains(out, "hello\n0077\n") {
+		t.Errorf("exit %+v, %q", exit, out)
 	}
 }
 

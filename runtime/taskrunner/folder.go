@@ -167,8 +167,8 @@ func keepPrivate(show []sandbox.Show, private []string) error {
 		}
 		for _, p := range private {
 			hidden, err := resolve(p)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				continue // what we cannot reach, the box cannot
 			}
 			if err != nil {
 				return err

@@ -55,6 +55,9 @@ func newHosted(o Options, build func(context.Context, *hosted) (*program, error)
 	if h.terms, err = agree(o.Needs, o.Box); err != nil {
 		return nil, err
 	}
+	if err := keepPrivate(h.siteShows(), o.Box.Private); err != nil { // better now than at the first task
+		return nil, err
+	}
 	if h.runner, err = plain("task_runner.settings", settingsOf(o.TaskRunner)); err != nil {
 		return nil, err
 	}

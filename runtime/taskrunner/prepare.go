@@ -27,7 +27,12 @@ func (h *hosted) start(ctx context.Context) error {
 	if err := errors.Join(os.RemoveAll(h.hostDir()), makeFolder(h.hostDir())); err != nil {
 		return fmt.Errorf("cannot make the scratch folder of the box: %v", err)
 	}
-	s, err := startSession(ctx, *h.box, h.log)
+	bounded, cancel := context.WithTimeout(ctx, h.terms.startTimeout)
+	defer cancel()
+	s, err := startSession(bounded, *h.box, h.log)
+	if bounded.Err() != nil && ctx.Err() == nil && err != nil {
+		return fmt.Errorf("cannot start the task code: its box was not ready within %v", h.terms.startTimeout)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,10 +84,7 @@ func (h *hosted) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	show := append(slices.Clone(p.show), h.o.Box.Show...)
-	if h.o.DataPath != "" {
-		show = append(show, sandbox.Show{Host: h.o.DataPath, Box: sandbox.DataDir})
-	}
+	show := slices.Concat(p.show, h.siteShows())
 	if err := keepPrivate(show, h.o.Box.Private); err != nil {
 		return err
 	}
@@ -114,6 +116,15 @@ func (h *hosted) prepare(ctx context.Context) error {
 	return nil
 }
 
+// siteShows is what the site shows of the host, beside programs.
+func (h *hosted) siteShows() []sandbox.Show {
+	show := slices.Clone(h.o.Box.Show)
+	if h.o.DataPath != "" {
+		show = append(show, sandbox.Show{Host: h.o.DataPath, Box: sandbox.DataDir})
+	}
+	return show
+}
+
 // makeBase finds the folder for what the task code sees of ours. That is scratch;
 // but in a confined box, which has no root of its own, the user whom root chose
 // for task code cannot enter a folder of root's. Then it is one that this user's
@@ -130,7 +141,9 @@ func (h *hosted) makeBase() error {
 	if err != nil {
 		return fmt.Errorf("cannot make a folder for the task code: %v", err)
 	}
-	h.base = dir
+	if h.base, err = filepath.Abs(dir); err != nil { // TMPDIR may be relative
+		return fmt.Errorf("cannot make a folder for the task code: %v", err)
+	}
 	if err := errors.Join(os.Chown(dir, 0, h.user().GID), os.Chmod(dir, 0o710)); err != nil {
 		return fmt.Errorf("cannot make a folder for the task code: %v", err)
 	}
