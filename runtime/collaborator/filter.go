@@ -147,7 +147,7 @@ func (o *outgoing) stored(c *collaborator, name string) (*tensor.File, error) {
 		return nil, err
 	}
 	o.closers = append(o.closers, object)
-	file, err := tensor.OpenSafetensors(object, object.Size())
+	file, err := tensor.OpenOutput(object, object.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrIncomplete)
 	}

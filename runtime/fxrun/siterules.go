@@ -76,7 +76,7 @@ func mayLeave(c *egress.Contract, task string, round int, got taskrunner.Result,
 		if err != nil {
 			return fmt.Errorf("cannot read what task %q made: %v", task, err)
 		}
-		if made, err = tensor.OpenSafetensors(f, info.Size()); err != nil {
+		if made, err = tensor.OpenOutput(f, info.Size()); err != nil {
 			return fmt.Errorf("cannot read what task %q made: %w: %w", task, err, collaborator.ErrIncomplete)
 		}
 	}

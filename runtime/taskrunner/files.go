@@ -106,7 +106,7 @@ func WriteInitialModel(ctx context.Context, r Runner, plan *schema.Resolved, scr
 	if err != nil {
 		return fmt.Errorf("cannot read initial model: %v", err)
 	}
-	file, err := tensor.OpenSafetensors(f, stat.Size())
+	file, err := tensor.OpenOutput(f, stat.Size())
 	if err != nil {
 		return fmt.Errorf("cannot read initial model: %w", err)
 	}

@@ -82,7 +82,7 @@ func (h *hosted) made(name string) (f *os.File, n int64, err error) {
 	if limit := cmp.Or(h.terms.limits.Scratch, sandbox.DefaultLimits().Scratch); info.Size() > limit {
 		return nil, 0, fmt.Errorf("the tensors that it wrote claim %d bytes; the box has %s of scratch: raise it with --box-scratch, or box.scratch in the plan", info.Size(), size(limit))
 	}
-	if _, err := tensor.OpenSafetensors(f, info.Size()); err != nil {
+	if _, err := tensor.OpenOutput(f, info.Size()); err != nil {
 		return nil, 0, fmt.Errorf("the tensors that it wrote are no safetensors file: %s", clean(err.Error(), maxTaskError))
 	}
 	return f, info.Size(), nil

@@ -14,6 +14,10 @@ import (
 // bounds it: 100 MB.
 const MaxSafetensorsHeader = 100_000_000
 
+// MaxOutputHeader bounds it in what task code makes: some 50,000 tensors. Reading
+// a header takes twenty times its size of memory, which is no box's.
+const MaxOutputHeader = 8_000_000
+
 // File is an opened safetensors file. Its methods may be used concurrently if
 // the ReaderAt may.
 type File struct {
@@ -35,6 +39,16 @@ type entry struct {
 // and what no honest writer makes (unknown keys, unknown dtypes). Errors that
 // are the file's fault wrap ErrInvalid.
 func OpenSafetensors(r io.ReaderAt, size int64) (*File, error) {
+	return openSafetensors(r, size, MaxSafetensorsHeader)
+}
+
+// OpenOutput is [OpenSafetensors] for a file that task code made: its header has
+// at most MaxOutputHeader bytes.
+func OpenOutput(r io.ReaderAt, size int64) (*File, error) {
+	return openSafetensors(r, size, MaxOutputHeader)
+}
+
+func openSafetensors(r io.ReaderAt, size int64, most uint64) (*File, error) {
 	if size < 8 {
 		return nil, invalidf("a safetensors file has at least 8 bytes, this one %d", size)
 	}
@@ -43,8 +57,8 @@ func OpenSafetensors(r io.ReaderAt, size int64) (*File, error) {
 		return nil, err
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
-	if n > MaxSafetensorsHeader {
-		return nil, invalidf("the safetensors header claims %d bytes; at most %d are allowed", n, MaxSafetensorsHeader)
+	if n > most {
+		return nil, invalidf("the safetensors header claims %d bytes; at most %d are allowed", n, most)
 	}
 	if int64(n) > size-8 {
 		return nil, invalidf("the safetensors header claims %d bytes, but only %d follow", n, size-8)

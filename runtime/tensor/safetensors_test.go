@@ -153,6 +153,19 @@ func TestOpenSafetensorsRefuses(t *testing.T) {
 	}
 }
 
+// What task code makes has a shorter header than what else there is.
+func TestOpenOutput(t *testing.T) {
+	for n, want := range map[int]bool{MaxOutputHeader: true, MaxOutputHeader + 8: false} {
+		b := file("{}"+strings.Repeat(" ", n-2), 0)
+		if _, err := OpenSafetensors(bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Errorf("a header of %d bytes: %v", n, err)
+		}
+		if _, err := OpenOutput(bytes.NewReader(b), int64(len(b))); (err == nil) != want {
+			t.Errorf("an output with a header of %d bytes: %v", n, err)
+		}
+	}
+}
+
 func TestWriteSafetensorsRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
