@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,7 +153,7 @@ type served struct {
 	done chan struct{}
 }
 
-var servers = map[*testscript.TestScript]*served{}
+var servers sync.Map // of *served, by *testscript.TestScript: scripts run in parallel
 
 func serveAggregator(ts *testscript.TestScript, _ bool, args []string) {
 	program, err := lookPath(ts, "fxrun")
@@ -168,7 +169,7 @@ func serveAggregator(ts *testscript.TestScript, _ bool, args []string) {
 		_ = cmd.Wait() // the exit code is in ProcessState
 		close(s.done)
 	}()
-	servers[ts] = s
+	servers.Store(ts, s)
 	ts.Defer(func() { stop(ts, false, nil) })
 }
 
@@ -183,11 +184,11 @@ func lookPath(ts *testscript.TestScript, name string) (string, error) {
 }
 
 func stop(ts *testscript.TestScript, _ bool, args []string) {
-	s := servers[ts]
-	if s == nil {
+	found, ok := servers.LoadAndDelete(ts)
+	if !ok {
 		return
 	}
-	delete(servers, ts)
+	s := found.(*served)
 	_ = s.cmd.Process.Signal(os.Interrupt) // it may have ended
 	select {
 	case <-s.done:

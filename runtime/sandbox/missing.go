@@ -77,8 +77,8 @@ func sysctl(name string) string {
 
 // unreadable says that the box's user may not read what the box is to show.
 func unreadable(host string, uid int) error {
-	return fmt.Errorf("user %d, as whom task code runs, may not read %q: run chmod -R o+rX on it, or give its owner with --box-user",
-		uid, host)
+	return fmt.Errorf("user %d, as whom task code runs, may not read %q: give its owner with --box-user, or let this user alone read it: setfacl -R -m u:%d:rX",
+		uid, host, uid)
 }
 
 // checkReadable tries what is shown, and the first entries of it, as the user
