@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,10 +89,11 @@ func (h *inside) start(fd int) {
 		return
 	}
 	h.spec = s
-	started := make(chan struct{})
+	built, started := make(chan struct{}), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // for ever
 		layers, err := h.build()
+		close(built)
 		answer := reply{Layers: layers}
 		pid := 0
 		switch {
@@ -113,7 +115,29 @@ func (h *inside) start(fd int) {
 		h.killAll()
 		os.Exit(0)
 	}()
+	if abandoned(helperSocket, built) {
+		os.Exit(1) // nothing runs yet
+	}
 	<-started
+}
+
+// abandoned waits until the box is built, or reports that the parent is gone or
+// wants us gone. Building can hang on a file system of the host's, and nobody
+// reads the channel meanwhile.
+func abandoned(socket int, built <-chan struct{}) bool {
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-built:
+			return false
+		case <-look.C:
+		}
+		fds := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(fds, 0); err == nil && n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLRDHUP) != 0 {
+			return true
+		}
+	}
 }
 
 // build makes the box around this process and thread, the layers from the
