@@ -16,9 +16,9 @@ fi
 step "go vet"
 go vet ./...
 
-# The box and what runs modules in it start hundreds of processes, which takes the
-# race detector minutes and finds nothing: there is one goroutine in most of them.
-plain='^fx/runtime/(sandbox|wasm)(/|$)'
+# What starts hundreds of processes or hashes passphrases, one after the other, takes
+# the race detector minutes and has next to nothing that runs side by side.
+plain='^fx/(cli|schema|ca/issuer|runtime/sandbox|runtime/wasm)(/|$)'
 step "go test $race"
 # shellcheck disable=SC2046,SC2086 # lists of words
 go test $race $(go list ./... | grep -vE "$plain")
