@@ -93,17 +93,14 @@ func runPlanEgress(_ context.Context, o planEgressOptions) (*planEgressResult, e
 			r.Findings = append(r.Findings, finding)
 		}
 	}
-	r.Findings = append(r.Findings, check.Egress(f.plan, infos, round)...)
+	pytorch := usesPyTorch(dir, r.TaskRunner)
+	r.Findings = append(r.Findings, check.Egress(f.plan, infos, round, pytorch)...)
 	r.Findings.Sort()
 	refused := r.Findings.Err()
 	if refused != nil {
 		refused = fmt.Errorf("cannot accept plan %q: %s\n%w", f.name, count(r.Findings), r.Findings)
 	}
-	var code fs.FS
-	if dir != "" {
-		code = os.DirFS(dir)
-	}
-	r.Forecast, err = egress.NewForecast(f.plan.Draft(), infos, round, egress.UsesPyTorch(code, r.TaskRunner))
+	r.Forecast, err = egress.NewForecast(f.plan.Draft(), infos, round, pytorch)
 	if err != nil {
 		return nil, cmp.Or(refused, err) // refused says where the filter stands that does not exist
 	}
@@ -114,6 +111,15 @@ func runPlanEgress(_ context.Context, o planEgressOptions) (*planEgressResult, e
 		o.console.Warnf("%s", warning)
 	}
 	return r, nil
+}
+
+// usesPyTorch asks the code of a workspace, if the plan is in one ("" if not).
+func usesPyTorch(dir, template string) bool {
+	var code fs.FS
+	if dir != "" {
+		code = os.DirFS(dir)
+	}
+	return egress.UsesPyTorch(code, template)
 }
 
 // workspaceOf is the folder that a plan's paths are relative to, "" if the plan
@@ -139,7 +145,7 @@ func modelFindings(p *schema.Plan, dir string) schema.Findings {
 		return nil
 	}
 	if infos, round, err := describeModel(filepath.Join(dir, filepath.FromSlash(p.Draft().Aggregator.InitStatePath))); err == nil {
-		return check.Egress(p, infos, round)
+		return check.Egress(p, infos, round, usesPyTorch(dir, p.Draft().TaskRunner.Template))
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func ReadLedger(r io.Reader, visit func(e Entry, hash string) error) (Summary, e
 		s.Rounds = append(s.Rounds, RoundTotal{Round: round, Bytes: c.spent.rounds[round]})
 	}
 	if p := c.spent.privacy; p.Releases > 0 {
-		s.Privacy = &p
+		s.Privacy, s.WithoutNoise = &p, len(c.spent.plain)
 	}
 	return s, nil
 }
@@ -131,6 +131,9 @@ type Summary struct {
 	Bytes      int64        `json:"bytes"`            // that left; what was sent again unchanged in the same round counts once
 	Rounds     []RoundTotal `json:"rounds"`
 	Privacy    *Privacy     `json:"privacy,omitempty"` // the account of noised results, if there are any
+	// WithoutNoise is how many results had tensors that left without noise, where
+	// others had it: the account says nothing about what those tell.
+	WithoutNoise int `json:"results_without_noise,omitempty"`
 }
 
 // RoundTotal is what left in one round.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"math"
+	"slices"
+	"strings"
 )
 
 // spent adds up what a ledger's lines let leave, in bytes and in privacy. What is
@@ -19,6 +21,7 @@ type spent struct {
 	releases map[string]bool   // noised results, by their digest
 	released map[resultOf]bool // rounds and tasks that made them
 	privacy  Privacy           // of them all
+	plain    map[resultOf]bool // rounds and tasks that sent tensors without noise
 }
 
 // resultOf names a result of a task.
@@ -28,7 +31,7 @@ type resultOf struct {
 }
 
 func newSpent() spent {
-	return spent{rounds: map[int]int64{}, latest: math.MinInt, seen: map[[sha256.Size]byte]bool{}, releases: map[string]bool{}, released: map[resultOf]bool{}}
+	return spent{rounds: map[int]int64{}, latest: math.MinInt, seen: map[[sha256.Size]byte]bool{}, releases: map[string]bool{}, released: map[resultOf]bool{}, plain: map[resultOf]bool{}}
 }
 
 // key is equal for lines that say the same thing.
@@ -55,6 +58,9 @@ func (s *spent) add(e Entry) {
 	if e.Kind == KindPrivacy && e.Privacy != nil && !s.releases[e.SHA256] {
 		s.releases[e.SHA256], s.released[resultOf{e.Round, e.Task}] = true, true
 		s.privacy = s.privacy.after(e.Privacy.Mu, e.Privacy.Delta)
+	}
+	if e.Kind == KindTensor && !slices.ContainsFunc(e.Filters, func(f string) bool { return strings.HasPrefix(f, "noise ") }) {
+		s.plain[resultOf{e.Round, e.Task}] = true
 	}
 	cost := s.cost(e)
 	s.run += cost

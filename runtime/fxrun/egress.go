@@ -174,7 +174,7 @@ func (r *egressShowResult) Text(w io.Writer) error {
 		rows = append(rows, []string{"round " + strconv.Itoa(t.Round), ui.Bytes(t.Bytes)})
 	}
 	rows = append(rows, []string{"the run", fmt.Sprintf("%s in %d lines", ui.Bytes(r.Bytes), r.Entries)})
-	return ui.Table(w, nil, append(rows, privacyRow(r.Privacy)...))
+	return ui.Table(w, nil, append(rows, privacyRows(r.Summary)...))
 }
 
 // about is what a line says besides name and bytes.
@@ -203,12 +203,24 @@ func orDash(s string) string {
 	return s
 }
 
-// privacyRow is the account of noised results, if there are any.
-func privacyRow(p *egress.Privacy) [][]string {
+// privacyRows are the account of noised results, if there are any.
+func privacyRows(s egress.Summary) [][]string {
+	p := s.Privacy
 	if p == nil {
 		return nil
 	}
-	return [][]string{{"privacy", fmt.Sprintf("epsilon %.6g at delta %v, of the tensors of %d noised results", p.Epsilon, p.Delta, p.Releases)}}
+	rows := [][]string{{"privacy", fmt.Sprintf("epsilon %.6g at delta %v, of the tensors of %s", p.Epsilon, p.Delta, results(p.Releases, "noised result"))}}
+	if s.WithoutNoise > 0 {
+		rows = append(rows, []string{"warning", results(s.WithoutNoise, "result") + " left without noise: epsilon says nothing about them"})
+	}
+	return rows
+}
+
+func results(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 type egressVerifyResult struct {
@@ -251,5 +263,5 @@ func (r *egressVerifyResult) Text(w io.Writer) error {
 	if r.Unfinished > 0 {
 		rows = append(rows, []string{"unfinished", fmt.Sprintf("%d bytes of a line that is being written, or was when power failed", r.Unfinished)})
 	}
-	return ui.Table(w, nil, append(rows, privacyRow(r.Privacy)...))
+	return ui.Table(w, nil, append(rows, privacyRows(r.Summary)...))
 }

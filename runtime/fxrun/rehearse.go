@@ -77,8 +77,8 @@ func runRehearse(ctx context.Context, c *cli.Context) (result *rehearseResult, e
 	if err != nil {
 		return nil, err
 	}
-	if c.Int("rounds") < 0 {
-		return nil, ui.Usagef("--rounds is %d; it must not be negative", c.Int("rounds"))
+	if c.IsSet("rounds") && c.Int("rounds") < 1 {
+		return nil, ui.Usagef("--rounds is %d; it must be at least 1", c.Int("rounds"))
 	}
 	site, err := siteEgress(c.String("egress"))
 	if err != nil {

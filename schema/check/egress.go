@@ -100,9 +100,9 @@ func egressMetrics(p *schema.Plan, section *schema.Node) schema.Findings {
 
 // Egress returns what a plan's section egress gets wrong about the initial
 // model, sorted by position: globs that no tensor matches, tensors that a task
-// sends and no rule allows, limits that one round exceeds. round is the model's.
-// What the plan alone shows, [Plan] says.
-func Egress(p *schema.Plan, model []tensor.Info, round int) schema.Findings {
+// sends and no rule allows, limits that one round exceeds. round is the model's,
+// pytorch what [egress.UsesPyTorch] reports. What the plan alone shows, [Plan] says.
+func Egress(p *schema.Plan, model []tensor.Info, round int, pytorch bool) schema.Findings {
 	section := p.Config().Lookup("egress")
 	inOrder := section != nil && section.Kind == schema.KindMap && p.Findings().Err() == nil
 	if !inOrder {
@@ -121,6 +121,9 @@ func Egress(p *schema.Plan, model []tensor.Info, round int) schema.Findings {
 		out = append(out, egressGlobs(n.Lookup("tensors"), path+".tensors", model, extra)...)
 	})
 	forecast, err := egress.NewForecast(p.Draft(), model, round, false)
+	if err == nil && pytorch { // its optimizer's state is nothing that limits count on
+		_, err = egress.NewForecast(p.Draft(), model, round, true)
+	}
 	if err != nil { // noise that leaves a tensor out, or a model with impossible names
 		if filters == nil {
 			filters = section

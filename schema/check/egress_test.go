@@ -24,7 +24,7 @@ func findEgress(t *testing.T, text string, model []tensor.Info) schema.Findings 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(Plan("plan.yaml", []byte(text), nil), Egress(p, model, 0)...)
+	return append(Plan("plan.yaml", []byte(text), nil), Egress(p, model, 0, false)...)
 }
 
 func TestEgress(t *testing.T) {
@@ -95,7 +95,7 @@ func TestEgressOfAModelWithoutTensors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range Egress(p, nil, 0) {
+	for _, f := range Egress(p, nil, 0, false) {
 		if f.Path != "egress.bytes_per_round" { // three tasks, 12 bytes
 			t.Errorf("got %v", f)
 		}
@@ -123,7 +123,7 @@ func FuzzEgress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		withModel := Egress(p, softmax, 0) // must not panic, whatever it finds
+		withModel := Egress(p, softmax, 0, false) // must not panic, whatever it finds
 		if found.Err() != nil || p.Findings().Err() != nil || withModel.Err() != nil {
 			return
 		}
