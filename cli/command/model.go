@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/cli/ui"
+	"fx/runtime/codec"
 	"fx/runtime/tensor"
 	"fx/schema"
 )
@@ -48,6 +49,7 @@ type modelFile struct {
 	size        int64
 	format      string
 	named       []tensor.Named // of a .pbuf
+	pipeline    codec.Pipeline // that made it: nil unless a plan says so
 	safetensors *tensor.File   // of a .safetensors
 }
 
@@ -83,9 +85,35 @@ func openModel(path string) (_ *modelFile, err error) {
 	return m, nil
 }
 
+func modelPlanFlag() cli.Flag {
+	return &cli.StringFlag{Name: "plan", Usage: "the .pbuf is encoded by the compression pipeline of `PLAN`, a file or workspace folder"}
+}
+
+// pipelineOf is the compression pipeline of a plan, nil for no plan.
+func pipelineOf(k *ui.Console, plan string) (codec.Pipeline, error) {
+	if plan == "" {
+		return nil, nil
+	}
+	f, err := loadPlan(k, plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.plan.Findings().Err(); err != nil {
+		return nil, fmt.Errorf("cannot read plan %q:\n%w", f.name, err)
+	}
+	p, err := codec.New(f.plan.Draft().Compression)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use plan %q: %w", f.name, err)
+	}
+	return p, nil
+}
+
 // writeSafetensors writes the model in the other format, or in its own.
 func (m *modelFile) writeSafetensors(w io.Writer) error {
 	if m.format == pbufFormat {
+		if m.pipeline != nil {
+			return codec.ReadModel(w, m.pipeline, m, m.named)
+		}
 		return tensor.ModelToSafetensors(w, m, m.named)
 	}
 	_, err := io.Copy(w, io.NewSectionReader(m, 0, m.size))

@@ -8,20 +8,25 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/cli/ui"
+	"fx/runtime/codec"
 	"fx/runtime/tensor"
 )
 
 func modelConvert() *cli.Command {
 	return &cli.Command{
 		Name:      "convert",
-		Usage:     "convert a model between .pbuf and .safetensors, without loss",
+		Usage:     "convert a model between .pbuf and .safetensors",
 		ArgsUsage: "IN OUT",
 		Description: `The endings of the names say what is converted to what. Names, shapes and
 float32 values stay as they are; the round number is kept as the metadata
-"fx.round" of a safetensors file. Examples:
+"fx.round" of a safetensors file. A federation whose plan has a compression
+pipeline saves models in that pipeline's form: --plan reads and writes it.
+Examples:
    fxctl model convert ward/save/best.pbuf best.safetensors
+   fxctl model convert ward/save/best.pbuf best.safetensors --plan ward
    fxctl model convert pretrained.safetensors ward/save/init.pbuf --force`,
 		Flags: []cli.Flag{
+			modelPlanFlag(),
 			&cli.BoolFlag{Name: "force", Usage: "replace OUT if it is there"},
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -29,13 +34,15 @@ float32 values stay as they are; the round number is kept as the metadata
 			if err != nil {
 				return nil, err
 			}
-			return runModelConvert(c.Context, modelConvertOptions{in: args[0], out: args[1], force: c.Bool("force")})
+			return runModelConvert(c.Context, modelConvertOptions{console: ui.From(c), in: args[0], out: args[1], plan: c.String("plan"), force: c.Bool("force")})
 		}),
 	}
 }
 
 type modelConvertOptions struct {
+	console *ui.Console
 	in, out string
+	plan    string // whose pipeline made the .pbuf, "" for none
 	force   bool
 }
 
@@ -51,17 +58,25 @@ func runModelConvert(_ context.Context, o modelConvertOptions) (*modelConvertRes
 	if err != nil {
 		return nil, err
 	}
+	pipeline, err := pipelineOf(o.console, o.plan)
+	if err != nil {
+		return nil, err
+	}
 	m, err := openModel(o.in)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = m.Close() }() // read only
+	m.pipeline = pipeline
 	if m.format == format {
 		return nil, ui.Usagef("both %q and %q are %s files: there is nothing to convert", o.in, o.out, format)
 	}
 	err = tensor.WriteFile(o.out, o.force, func(w io.Writer) error {
 		if format == safetensorsFormat {
 			return m.writeSafetensors(w)
+		}
+		if pipeline != nil {
+			return codec.WriteModel(w, pipeline, m.safetensors, nil, func(name string) uint64 { return codec.Seed("", "", name, 0) })
 		}
 		return tensor.SafetensorsToModel(w, m.safetensors)
 	})

@@ -21,18 +21,24 @@ func modelInspect() *cli.Command {
 		ArgsUsage: "FILE",
 		Description: `FILE ends in .pbuf (OpenFL's models) or .safetensors. Examples:
    fxctl model inspect ward/save/best.pbuf
+   fxctl model inspect ward/save/best.pbuf --plan ward
    fxctl model inspect model.safetensors --json | jq '.tensors[] | {name, norm}'`,
+		Flags: []cli.Flag{modelPlanFlag()},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "FILE")
 			if err != nil {
 				return nil, err
 			}
-			return runModelInspect(c.Context, modelInspectOptions{file: args[0]})
+			return runModelInspect(c.Context, modelInspectOptions{console: ui.From(c), file: args[0], plan: c.String("plan")})
 		}),
 	}
 }
 
-type modelInspectOptions struct{ file string }
+type modelInspectOptions struct {
+	console *ui.Console
+	file    string
+	plan    string // whose pipeline made a .pbuf, "" for none
+}
 
 type modelInspectResult struct {
 	File     string            `json:"file"`
@@ -51,7 +57,7 @@ type modelTensor struct {
 	Shape     []int    `json:"shape"`
 	Elements  int      `json:"elements"`
 	Bytes     int64    `json:"bytes"`
-	SHA256    string   `json:"sha256"`            // of the payload
+	SHA256    string   `json:"sha256"`            // of the payload; with a plan, of the decoded values
 	Norm      *float64 `json:"norm,omitempty"`    // Euclidean, of the finite values; float32 only
 	MaxAbs    *float64 `json:"max_abs,omitempty"` // of the finite values; float32 only
 	NonFinite int64    `json:"non_finite"`        // values that are infinite or no number; float32 only
@@ -59,11 +65,16 @@ type modelTensor struct {
 }
 
 func runModelInspect(ctx context.Context, o modelInspectOptions) (*modelInspectResult, error) {
+	pipeline, err := pipelineOf(o.console, o.plan)
+	if err != nil {
+		return nil, err
+	}
 	m, err := openModel(o.file)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = m.Close() }() // read only
+	m.pipeline = pipeline
 	r := &modelInspectResult{File: o.file, Format: m.format, Bytes: m.size, Tensors: []modelTensor{}}
 	if r.SHA256, err = digest(io.NewSectionReader(m, 0, m.size)); err != nil {
 		return nil, err
@@ -85,11 +96,17 @@ func (r *modelInspectResult) addNamed(ctx context.Context, m *modelFile) error {
 		r.Round = &round
 	}
 	for _, n := range m.named {
+		var values io.Reader = io.NewSectionReader(m, n.DataOffset, n.DataSize)
 		info, err := n.Info()
-		if err != nil { // another pipeline's: its shape is not for us to read
+		switch {
+		case m.pipeline != nil:
+			if info, values, err = m.pipeline.Decode(n, m); err != nil {
+				return err
+			}
+		case err != nil: // another pipeline's: its shape is not for us to read
 			info = tensor.Info{Name: n.Name, DType: "encoded"}
 		}
-		if err := r.add(ctx, info, n.Tags, io.NewSectionReader(m, n.DataOffset, n.DataSize)); err != nil {
+		if err := r.add(ctx, info, n.Tags, n.DataSize, values); err != nil {
 			return err
 		}
 	}
@@ -102,18 +119,18 @@ func (r *modelInspectResult) addSafetensors(ctx context.Context, f *tensor.File)
 		if err != nil {
 			return err
 		}
-		if err := r.add(ctx, info, nil, section); err != nil {
+		if err := r.add(ctx, info, nil, section.Size(), section); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *modelInspectResult) add(ctx context.Context, info tensor.Info, tags []string, data *io.SectionReader) error {
+func (r *modelInspectResult) add(ctx context.Context, info tensor.Info, tags []string, size int64, data io.Reader) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := modelTensor{Name: info.Name, DType: string(info.DType), Shape: info.Shape, Bytes: data.Size(), Tags: tags}
+	t := modelTensor{Name: info.Name, DType: string(info.DType), Shape: info.Shape, Bytes: size, Tags: tags}
 	if t.Shape == nil {
 		t.Shape = []int{}
 	}
