@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 
 	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/blas/gonum"
 
 	"fx/runtime/tensor"
 )
@@ -72,12 +72,23 @@ func random(a ...any) *rand.Rand {
 }
 
 // matmul sets c = op(a)·op(b) + beta·c for row-major matrices.
-func matmul(ta, tb blas.Transpose, a, b blas64.General, beta float64, c blas64.General) {
-	blas64.Gemm(ta, tb, 1, a, b, beta, c)
+func matmul(ta, tb blas.Transpose, a, b table, beta float64, c table) {
+	k := a.cols
+	if ta == blas.Trans {
+		k = a.rows
+	}
+	// Called by its type: through the package blas64, all of BLAS would be linked.
+	gonum.Implementation{}.Dgemm(ta, tb, c.rows, c.cols, k, 1, a.data, a.cols, b.data, b.cols, beta, c.data, c.cols)
 }
 
-func matrix(rows, cols int, data []float64) blas64.General {
-	return blas64.General{Rows: rows, Cols: cols, Stride: cols, Data: data[:rows*cols]}
+// table is a matrix, row by row.
+type table struct {
+	rows, cols int
+	data       []float64
+}
+
+func matrix(rows, cols int, data []float64) table {
+	return table{rows: rows, cols: cols, data: data[:rows*cols]}
 }
 
 // repeatRow copies the bias into every row of a batch.
