@@ -273,6 +273,24 @@ def far(a, b):
     return max(float(np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-30)) for n in b)
 
 
+def loss(model, folder):
+    """The mean loss of a model over what both sites train with."""
+    rows = np.vstack([np.loadtxt(folder / site / "train.csv", delimiter=",") for site in NAMES])
+    logits = rows[:, :-1] / 4 @ model["weight"] + model["bias"]
+    logits -= logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(rows)), rows[:, -1].astype(int)]).mean())
+
+
+def unlike(got, want, folder):
+    """How far two models are apart as models: in their direction and length, and in what they learned. Both are
+    shares, of the length of the second and of what it gained on a model of zeros. Runs with other random starts
+    differ by 0.2 and 0.03; a model that is wrong, or learned nothing, differs by 1."""
+    a, b = (np.concatenate([model[n].ravel() for n in sorted(model)]) for model in (got, want))
+    zeros = loss({n: np.zeros_like(v) for n, v in want.items()}, folder)
+    gained = abs(loss(got, folder) - loss(want, folder)) / (zeros - loss(want, folder))
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)), gained)
+
+
 MIXES = {
     "OpenFL alone": ("openfl", ["openfl", "openfl"]),
     "OpenFL with 2 fx": ("openfl", ["fx", "fx"]),
@@ -281,12 +299,15 @@ MIXES = {
     "fx with one of each": ("fx", ["fx", "openfl"]),
 }
 
-# How far the last model of a mix may be from the row's first. Shifts are random, and rounded;
-# OpenFL's k-means starts at random; EDEN rotates at random.
+# How far the last model of a mix may be from the row's first, value by value. Shifts are random, and
+# rounded; EDEN rotates at random.
 BOUNDS = {
-    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.9, "SKCPipeline": 0.9, "STCPipeline": 1e-5,
+    "NoCompressionPipeline": 1e-6, "RandomShiftPipeline": 2e-4, "KCPipeline": 0.6, "SKCPipeline": 0.6, "STCPipeline": 1e-5,
     "EdenPipeline": 0.05,
 }
+# OpenFL's k-means starts at random, and may give the largest value of a tensor to one cluster or to
+# another: these models are compared as wholes, by unlike().
+CLUSTERED = ("KCPipeline", "SKCPipeline")
 SETTINGS = {"SKCPipeline": {"p_sparsity": 0.3}, "STCPipeline": {"p_sparsity": 0.3}, "EdenPipeline": {"dim_threshold": 10}}
 LOSSLESS = ("NoCompressionPipeline", "RandomShiftPipeline")
 
@@ -369,7 +390,8 @@ def judge(rows):
                 print(f"openfl-federation: error: {name}, {mix}: round {got[1]} of {sorted(got[0])}, want {want[1]} of {sorted(want[0])}")
                 bad += 1
                 continue
-            distance = far(got[0], want[0])
+            f = group[mix]
+            distance = unlike(got[0], want[0], f.data) if f.pipeline in CLUSTERED else far(got[0], want[0])
             if mix in MISREADING and reference not in MISREADING:
                 continue
             distances.append(distance)
@@ -402,6 +424,7 @@ def evaluation():
 def main():
     data(ROOT / "data/20x4", 20, 4)
     data(ROOT / "data/3000x200", 3000, 200, rows=(3, 2))
+    np.random.seed(1)  # of OpenFL's k-means and shifts; what remains open is the order of calls
     started = time.monotonic()
     openfl_pki(ROOT / "pki/openfl")
     rows = matrix() + specials()
