@@ -65,20 +65,6 @@ func (c Config) own(a *Anchors) (tls.Certificate, error) {
 	return pair, nil
 }
 
-// CheckOwn says what peers will say about the participant's own certificate: it
-// explains a refused connection, of which TLS tells the refused end little.
-func CheckOwn(c Config) (identity.Identity, error) {
-	a, err := c.anchors()
-	if err != nil {
-		return identity.Identity{}, err
-	}
-	pair, err := c.own(a)
-	if err != nil {
-		return identity.Identity{}, err
-	}
-	return a.Verify([]*x509.Certificate{pair.Leaf}, c.Role, c.now())
-}
-
 // ServerTLS is the aggregator's end: TLS 1.3 only, every peer is a collaborator
 // of this federation whose certificate is in order now. It refuses to start
 // with an own certificate that no collaborator would accept.
@@ -112,7 +98,8 @@ func ServerTLS(c Config) (*tls.Config, *Anchors, error) {
 // ClientTLS is the collaborator's end: TLS 1.3 only, the peer is the aggregator
 // of the given name (a DNS name or an IP address) and its certificate is in
 // order now. The own certificate is presented as it is: judging it is the
-// server's work, and [CheckOwn] explains a refusal.
+// server's work. What the anchors say of it explains a refusal, of which TLS
+// tells the refused end little.
 func ClientTLS(c Config, serverName string) (*tls.Config, *Anchors, error) {
 	a, err := c.anchors()
 	if err != nil {

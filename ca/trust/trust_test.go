@@ -447,7 +447,12 @@ func TestHandshakes(t *testing.T) {
 		if s, c := handshake(t, server, client); !errors.As(s, &revoked) || !errors.Is(s, identity.ErrUntrusted) || c == nil {
 			t.Errorf("server %v, client %v", s, c)
 		}
-		if _, err := trust.CheckOwn(clientConfig); !errors.As(err, &revoked) {
+		_, anchors, err := trust.ClientTLS(clientConfig, "agg.example.org")
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := []*x509.Certificate{f.leaf[identity.Collaborator]}
+		if _, err := anchors.Verify(own, identity.Collaborator, start); !errors.As(err, &revoked) {
 			t.Errorf("own certificate: %v", err)
 		}
 		f.crl(t, 2, start.AddDate(0, 0, 7), f.leaf[identity.Aggregator].SerialNumber)

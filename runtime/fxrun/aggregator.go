@@ -96,7 +96,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	defer func() { _ = p.Close() }() // read only
 	network := p.Plan.Network
 	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host, OpenFLCompat: c.Bool("openfl-certs")}
-	tlsConfig, trusted, err := trust.ServerTLS(config)
+	certificates, err := newRenewal(config, network.Host, log)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
 	}
@@ -124,7 +124,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	server := transport.NewServer(transport.ServerOptions{
-		TLS: tlsConfig, Log: log, Verify: newAnchors(config, trusted, log).verify,
+		TLS: certificates.tls(), Log: log, Verify: newAnchors(config, certificates.anchors, log).verify,
 	}, agg)
 	log.Info("listening", "address", listener.Addr().String(), "federation", p.Plan.FederationID, "bundle", p.verified.ID().String())
 	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {

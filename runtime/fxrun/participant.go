@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -163,24 +162,20 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 	}
 	network := p.Plan.Network
 	config := trust.Config{CertDir: p.certDir, Role: identity.Collaborator, Name: name, OpenFLCompat: c.Bool("openfl-certs")}
-	tlsConfig, _, err := trust.ClientTLS(config, network.Host)
-	if err != nil {
-		return nil, fmt.Errorf("cannot connect as %q: %w", name, err)
-	}
-	own, err := ownCertificate(config)
-	if err != nil {
-		return nil, err
-	}
 	log, err := newLog(c)
 	if err != nil {
 		return nil, err
 	}
+	certificates, err := newRenewal(config, network.Host, log)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect as %q: %w", name, err)
+	}
 	warnOfOpenKey(log, config)
 	warnOfOpenFL(log, config)
 	return transport.NewClient(transport.ClientOptions{
-		Host: network.Host, Port: network.Port, TLS: tlsConfig,
+		Host: network.Host, Port: network.Port, Renew: certificates.get,
 		Sender: name, FederationID: p.Plan.FederationID, AggregatorID: p.Plan.AggregatorID,
-		NewConnectionPerRequest: network.NewConnectionPerRequest, Own: own, Log: log,
+		NewConnectionPerRequest: network.NewConnectionPerRequest, Log: log,
 	}), nil
 }
 
@@ -197,15 +192,6 @@ func warnOfOpenKey(log *slog.Logger, config trust.Config) {
 	if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
 		log.Warn("other users of this machine have access to the private key", "file", key, "mode", info.Mode().Perm().String(), "hint", "chmod 600 "+key)
 	}
-}
-
-func ownCertificate(config trust.Config) (*x509.Certificate, error) {
-	crt, _, _ := identity.Files(config.CertDir, config.Role, config.Name)
-	certs, err := identity.ReadCertificates(crt)
-	if err != nil {
-		return nil, err
-	}
-	return certs[0], nil
 }
 
 // hostName is this host's name for plans that leave the aggregator's address

@@ -99,7 +99,7 @@ func (s *Server) guard(ctx context.Context, method string, handle func() error) 
 	}
 	st := status.Convert(err)
 	switch st.Code() {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition:
+	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition, codes.Unavailable:
 		cause, detail, _ := readRefusal(st)
 		log.Warn("request refused", "cause", string(cause), "detail", detail)
 	default:

@@ -95,7 +95,8 @@ func refusedInSilence(own *x509.Certificate, now time.Time) (Cause, string) {
 	if role := roleOf(own); role != "" && role != identity.Collaborator {
 		return wrongRole(hungUp+": own certificate "+subject(own), role)
 	}
-	if cause, detail := ownValidity(own, now); cause != CauseClockSkew {
+	if !atItsTime(own, now) {
+		cause, detail := ownValidity(own, now)
 		return cause, hungUp + ": " + detail
 	}
 	return CauseReset, hungUp + ": it is ending, or does not accept own certificate " + subject(own) + ", issued by " + issuer(own)

@@ -139,7 +139,10 @@ func TestCauses(t *testing.T) {
 		{"client of another CA", onServer(serverSetup{}, clientSetup{issuer: newPKI(t, "other.example")}),
 			transport.CauseWrongCA, false, "does not know the CA", "cause=wrong-ca"},
 		{"server's name differs", onServer(serverSetup{name: "agg.example"}, clientSetup{}),
-			transport.CauseNameMismatch, false, "agg.example", "does not accept this aggregator's certificate"},
+			transport.CauseNameMismatch, false, "agg.example", "cause=name-mismatch"},
+		{"no certificate, as a proxy that inspects TLS has none", onServer(serverSetup{}, clientSetup{options: func(o *transport.ClientOptions) {
+			o.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
+		}}), transport.CauseWrongCA, false, "was shown none", "cause=intercepted"},
 		{"another collaborator's name", onServer(serverSetup{}, clientSetup{options: func(o *transport.ClientOptions) { o.Sender = "two" }}),
 			transport.CauseNameMismatch, false, "CN: |one| collaborator_common_name: |two|", "cause=name-mismatch"},
 		{"aggregator's certificate as client", onServer(serverSetup{}, clientSetup{role: identity.Aggregator, name: "localhost"}),
@@ -157,6 +160,8 @@ func TestCauses(t *testing.T) {
 			transport.CauseExpired, false, "ended on", "cause=expired"},
 		{"client not yet valid", onServer(serverSetup{}, clientSetup{change: validFor(3*time.Hour, year)}),
 			transport.CauseNotYetValid, true, "begins on", "cause=not-yet-valid"},
+		{"clock: client's certificate is of next month", onServer(serverSetup{}, clientSetup{change: validFor(30*24*time.Hour, year)}),
+			transport.CauseClockSkew, true, "clock is wrong", "cause=clock-skew"},
 		{"server expired", onServer(serverSetup{change: validFor(-year, -time.Hour), now: func() time.Time { return start.Add(-2 * time.Hour) }}, clientSetup{}),
 			transport.CauseExpired, false, "ended on", ""},
 		{"server not yet valid", onServer(serverSetup{change: validFor(3*time.Hour, year), now: func() time.Time { return start.Add(4 * time.Hour) }}, clientSetup{}),

@@ -58,6 +58,12 @@ func rejection(err error, leaf, own *x509.Certificate, now time.Time) (Cause, st
 	return "", "", false
 }
 
+// isStale says whether err is about a revocation list that is too old to tell.
+func isStale(err error) bool {
+	var stale *trust.StaleError
+	return errors.As(err, &stale)
+}
+
 // presented is the leaf that the peer showed in a handshake that went wrong.
 // It proves nothing: it is for messages.
 func presented(err error, conn *tls.Conn) *x509.Certificate {

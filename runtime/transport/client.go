@@ -23,7 +23,7 @@ type ClientOptions struct {
 	Host string // name or address of the aggregator, as in the plan
 	Port int
 
-	TLS *tls.Config // own certificate, CAs, server name; required
+	TLS *tls.Config // own certificate, CAs, server name; required without Renew
 
 	Sender       string // own collaborator name
 	FederationID string
@@ -31,10 +31,15 @@ type ClientOptions struct {
 
 	NewConnectionPerRequest bool // false: one lasting connection, remade when it breaks
 
-	Own         *x509.Certificate // own leaf, to explain refusals with; may be nil
-	Now         func() time.Time  // nil: time.Now
-	Log         *slog.Logger      // nil: nowhere
-	DialTimeout time.Duration     // for a connection to be ready; 0: 20 s, as in gRPC
+	Own *x509.Certificate // own leaf, to explain refusals with; may be nil
+
+	// Renew is asked before each connection for what is in force now, in place
+	// of TLS and Own. A lasting connection is remade once Own is another.
+	Renew func() Credentials
+
+	Now         func() time.Time // nil: time.Now
+	Log         *slog.Logger     // nil: nowhere
+	DialTimeout time.Duration    // for a connection to be ready; 0: 20 s, as in gRPC
 }
 
 // Client calls one aggregator. Its methods return a *Failure, the context's
@@ -69,8 +74,8 @@ func NewClient(o ClientOptions) *Client {
 	return &Client{
 		connector: connector{
 			addr:    net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
-			tls:     clientTLS(o.TLS, o.Host),
-			own:     o.Own,
+			current: currentOf(o),
+			flaws:   flawLog{log: orSilent(o.Log)},
 			now:     orNow(o.Now),
 			timeout: timeout,
 		},
@@ -81,6 +86,19 @@ func NewClient(o ClientOptions) *Client {
 		},
 		fresh: o.NewConnectionPerRequest,
 		log:   orSilent(o.Log),
+	}
+}
+
+// currentOf gives what the options say, as strict as this package wants it.
+func currentOf(o ClientOptions) func() Credentials {
+	if o.Renew == nil {
+		fixed := Credentials{TLS: clientTLS(o.TLS, o.Host), Own: o.Own}
+		return func() Credentials { return fixed }
+	}
+	return func() Credentials {
+		cr := o.Renew()
+		cr.TLS = clientTLS(cr.TLS, o.Host)
+		return cr
 	}
 }
 
@@ -143,7 +161,7 @@ func (c *Client) acquire(ctx context.Context) (*session, func(), error) {
 	if c.closed {
 		return nil, nil, errClosed
 	}
-	if c.lasting != nil && !c.lasting.conn.usable() {
+	if c.lasting != nil && (!c.lasting.conn.usable() || c.connector.current().Own != c.lasting.conn.as.Own) {
 		_ = c.lasting.cc.Close()
 		c.lasting = nil
 	}
@@ -221,7 +239,7 @@ func (c *Client) explain(ctx context.Context, s *session, err error) error {
 	}
 	st := status.Convert(err)
 	if broken := s.conn.err(); broken != nil && transportBroke(st) {
-		cause, detail := c.connector.diagnose(broken, nil)
+		cause, detail := c.connector.diagnose(broken, nil, s.conn.as)
 		return newFailure(cause, c.connector.addr, detail, broken)
 	}
 	cause, detail, final := readRefusal(st)

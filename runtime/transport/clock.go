@@ -11,10 +11,10 @@ import (
 // wrong place. The cause is clock-skew when
 //
 //  1. the own certificate is outside its validity on the same side, too;
-//  2. the peer's certificate begins more than maxLead from now: issuers
-//     back-date, none issues that far ahead;
-//  3. the peer's certificate ended more than maxLag ago: no certificate of a
-//     federation lives that long, so nobody would still be serving it;
+//  2. a certificate, the peer's or the own, begins more than maxLead from now:
+//     issuers back-date, none issues that far ahead;
+//  3. a certificate ended more than maxLag ago: none of a federation lives that
+//     long, so nobody would still be using it;
 //  4. the peer says that our certificate is expired, and by our clock it is
 //     valid with more than clockTolerance to spare on either side.
 const (
@@ -48,12 +48,20 @@ func peerValidity(cert, own *x509.Certificate, now time.Time) (Cause, string) {
 	return cause, detail
 }
 
+// atItsTime says whether a certificate is valid now with clockTolerance to spare.
+func atItsTime(c *x509.Certificate, now time.Time) bool {
+	return !now.After(c.NotAfter.Add(-clockTolerance)) && !now.Before(c.NotBefore.Add(clockTolerance))
+}
+
 // ownValidity judges the own certificate after the peer called it expired
-// (rule 4).
+// (rules 2–4).
 func ownValidity(own *x509.Certificate, now time.Time) (Cause, string) {
 	switch {
 	case own == nil:
 		return CauseExpired, "the aggregator says that this certificate is expired"
+	case now.After(own.NotAfter), now.Before(own.NotBefore):
+		cause, detail := peerValidity(own, nil, now)
+		return cause, "own " + detail
 	case now.After(own.NotAfter.Add(-clockTolerance)):
 		return CauseExpired, fmt.Sprintf("own certificate %s ended on %s", subject(own), stamp(own.NotAfter))
 	case now.Before(own.NotBefore.Add(clockTolerance)):

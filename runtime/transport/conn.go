@@ -14,6 +14,7 @@ type conn struct {
 	first  []byte // not yet handed on; only Read touches it, and gRPC reads from one goroutine
 	end    atomic.Pointer[error]
 	closed atomic.Bool
+	as     Credentials // that it was made with
 }
 
 // Read gives the bytes read ahead, then the connection's.

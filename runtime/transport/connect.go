@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +16,9 @@ import (
 // connector makes one connection at a time to the aggregator and explains why
 // it could not.
 type connector struct {
-	addr    string // host:port
-	tls     *tls.Config
-	own     *x509.Certificate
+	addr    string             // host:port
+	current func() Credentials // asked before each connection
+	flaws   flawLog
 	now     func() time.Time
 	timeout time.Duration // for TCP, TLS and the first bytes together
 }
@@ -32,6 +31,9 @@ type connector struct {
 func (c *connector) connect(ctx context.Context) (*conn, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	cr := c.current()
+	cause, detail, _ := cr.ownFlaw(c.now())
+	c.flaws.note(cause, c.addr, detail)
 
 	dialer := net.Dialer{
 		Control:         socketOptions,
@@ -39,16 +41,16 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 	}
 	raw, err := dialer.DialContext(dialCtx, "tcp", c.addr)
 	if err != nil {
-		return nil, c.explain(ctx, err, nil)
+		return nil, c.explain(ctx, err, nil, cr)
 	}
-	secure := tls.Client(raw, c.tls)
+	secure := tls.Client(raw, cr.TLS)
 	first := make([]byte, 1024)
 	n, err := c.shake(dialCtx, secure, first)
 	if err != nil {
 		_ = raw.Close() // already failed; the first error is the one to report
-		return nil, c.explain(ctx, err, secure)
+		return nil, c.explain(ctx, err, secure, cr)
 	}
-	return &conn{Conn: secure, first: first[:n]}, nil
+	return &conn{Conn: secure, first: first[:n], as: cr}, nil
 }
 
 // shake completes the handshake and reads the server's first bytes into buf.
@@ -81,12 +83,12 @@ var errNotHTTP2 = errors.New("no HTTP/2 on this port")
 
 // explain turns what went wrong into a *Failure, or into ctx's error if the
 // caller gave up.
-func (c *connector) explain(ctx context.Context, err error, secure *tls.Conn) error {
+func (c *connector) explain(ctx context.Context, err error, secure *tls.Conn, cr Credentials) error {
 	if ctx.Err() != nil {
 		return c.gaveUp(ctx)
 	}
-	cause, detail := c.diagnose(err, secure)
-	return newFailure(cause, c.addr, detail, err)
+	cause, detail := c.diagnose(err, secure, cr)
+	return cr.instead(newFailure(cause, c.addr, detail, err), c.now())
 }
 
 // gaveUp is the error of a request whose context has ended. A caller's deadline
@@ -98,9 +100,12 @@ func (c *connector) gaveUp(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (c *connector) diagnose(err error, secure *tls.Conn) (Cause, string) {
+func (c *connector) diagnose(err error, secure *tls.Conn, cr Credentials) (Cause, string) {
 	if alert, ok := remoteAlert(err); ok {
-		return refusedByAlert(alert, c.own, c.now())
+		if cause, detail, found := cr.ownFlaw(c.now()); found && alert != alertCertificateExpired {
+			return cause, detail
+		}
+		return refusedByAlert(alert, cr.Own, c.now())
 	}
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
@@ -114,9 +119,9 @@ func (c *connector) diagnose(err error, secure *tls.Conn) (Cause, string) {
 	}
 	if secure != nil {
 		leaf := presented(err, secure)
-		cause, detail, ok := rejection(err, leaf, c.own, c.now())
+		cause, detail, ok := rejection(err, leaf, cr.Own, c.now())
 		switch {
-		case ok && cause == CauseWrongCA && leaf != nil && foreign(leaf, c.own):
+		case ok && cause == CauseWrongCA && leaf != nil && foreign(leaf, cr.Own):
 			return CauseIntercepted, fmt.Sprintf("a certificate %s issued by %s answers in the aggregator's place", subject(leaf), issuer(leaf))
 		case ok:
 			return cause, "the aggregator's " + detail
@@ -127,7 +132,7 @@ func (c *connector) diagnose(err error, secure *tls.Conn) (Cause, string) {
 	cause, detail := networkCause(err)
 	var hungUp *hungUpError
 	if cause == CauseReset && errors.As(err, &hungUp) {
-		return refusedInSilence(c.own, c.now())
+		return refusedInSilence(cr.Own, c.now())
 	}
 	return cause, detail
 }

@@ -60,34 +60,13 @@ func (a *accepting) explain(err error, secure *tls.Conn) {
 	leaf := presented(err, secure)
 	cause, detail, ok := rejection(err, leaf, nil, a.now())
 	if !ok {
-		cause, detail = peerGone(err)
+		cause, detail = peerGone(err, ownLeaf(a.tls), secure.ConnectionState().ServerName, a.now())
 	}
 	attrs := []any{"cause", string(cause), "addr", secure.RemoteAddr().String(), "detail", detail}
 	if leaf != nil {
 		attrs = append(attrs, "subject", leaf.Subject.String())
 	}
 	a.log.Warn("connection refused in the handshake", attrs...)
-}
-
-// peerGone is the cause of a handshake that failed for another reason than the
-// client's certificate.
-func peerGone(err error) (Cause, string) {
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
-		return CauseNotTLS, "the peer does not speak TLS"
-	}
-	if alert, ok := remoteAlert(err); ok {
-		switch alert {
-		case alertUnknownCA, alertCertificateUnknown, alertBadCertificate, alertUnsupportedCertificate:
-			return CauseWrongCA, "the peer does not accept this aggregator's certificate: " + err.Error()
-		case alertCertificateExpired:
-			return CauseExpired, "the peer says that this aggregator's certificate is expired"
-		case alertCertificateRevoked:
-			return CauseRevoked, "the peer says that this aggregator's certificate is revoked"
-		}
-		return CauseInternal, "the peer ended the handshake: " + err.Error()
-	}
-	return networkCause(err)
 }
 
 func (a *accepting) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"net"
@@ -158,8 +159,22 @@ func serve(t testing.TB, p *pki, svc openflpb.AggregatorServer, o serverSetup) *
 	if l == nil {
 		l = listen(t)
 	}
+	return serveOn(t, l, transport.ServerOptions{TLS: conf, Verify: o.verify, Now: o.now}, svc)
+}
+
+// serveConf serves with a configuration of the test's own.
+func serveConf(t testing.TB, conf *tls.Config, svc openflpb.AggregatorServer) *running {
+	t.Helper()
+	return serveOn(t, listen(t), transport.ServerOptions{TLS: conf, Verify: func(chain []*x509.Certificate, _ time.Time) (identity.Identity, error) {
+		return identity.Identity{Role: identity.Collaborator, Name: chain[0].Subject.CommonName}, nil
+	}}, svc)
+}
+
+func serveOn(t testing.TB, l net.Listener, o transport.ServerOptions, svc openflpb.AggregatorServer) *running {
+	t.Helper()
 	log := &logBuffer{}
-	s := transport.NewServer(transport.ServerOptions{TLS: conf, Verify: o.verify, Now: o.now, Log: slog.New(slog.NewTextHandler(log, nil))}, svc)
+	o.Log = slog.New(slog.NewTextHandler(log, nil))
+	s := transport.NewServer(o, svc)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()

@@ -19,7 +19,7 @@ import (
 
 // ServerOptions says how a Server proves itself and whom it admits.
 type ServerOptions struct {
-	TLS    *tls.Config                                                              // certificate and client CAs; required
+	TLS    *tls.Config                                                              // certificate and client CAs; required; GetConfigForClient may renew them
 	Verify func(chain []*x509.Certificate, at time.Time) (identity.Identity, error) // the verdict on a peer, asked for every request; required
 	Now    func() time.Time                                                         // nil: time.Now
 	Log    *slog.Logger                                                             // nil: nowhere
@@ -64,6 +64,9 @@ func serverTLS(c *tls.Config) *tls.Config {
 	c.NextProtos = []string{"h2"}
 	if c.ClientAuth != tls.RequireAnyClientCert {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	if c.GetConfigForClient != nil {
+		c.GetConfigForClient = hardened(c.GetConfigForClient)
 	}
 	return c
 }
