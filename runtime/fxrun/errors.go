@@ -53,10 +53,20 @@ func explain(err error) error {
 	return out
 }
 
+// unapprovedError gives a refusal of the policy its cause in --json.
+type unapprovedError struct{ error }
+
+func (e *unapprovedError) Unwrap() error { return e.error }
+
+// Details implements [ui.Detailed].
+func (e *unapprovedError) Details() map[string]any {
+	return map[string]any{"cause": transport.CauseNotApproved}
+}
+
 // unapproved adds to a refusal of the policy who must do what.
 func unapproved(err error, path string) error {
 	if r, ok := errors.AsType[*approval.Refusal](err); ok {
-		return ui.Hint(err, "%s", r.Hint(path))
+		return ui.Hint(&unapprovedError{err}, "%s", r.Hint(path))
 	}
 	return err
 }

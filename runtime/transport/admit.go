@@ -90,7 +90,8 @@ func (s *Server) guard(ctx context.Context, method string, handle func() error) 
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil && !hasStatus(err) {
+	if ctx.Err() != nil {
+		log.Warn("connection lost in a request", "cause", string(CauseReset), "detail", "the peer's connection ended before the answer")
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	if !hasStatus(err) {

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"fx/ca/identity"
+	"fx/ca/trust"
+	openflpb "fx/proto"
+	"fx/runtime/transport"
+)
+
+// soon is within what time a fault must be named.
+const soon = 5 * time.Second
+
+// stage is a federation as scripts/e2e/faults.sh has made it, whose
+// collaborators look for the aggregator at 127.0.0.1, where a test decides what
+// they meet. The aggregator is at 127.0.0.2.
+type stage struct {
+	t     *testing.T
+	dir   string
+	fxrun string
+	port  string
+	ca    *authority
+	front *front
+	log   string // of the aggregator
+}
+
+func newStage(t *testing.T) *stage {
+	dir := os.Getenv("FX_FAULTS")
+	if dir == "" {
+		t.Skip("skipped: scripts/e2e/faults.sh makes what it needs")
+	}
+	plan, err := os.ReadFile(filepath.Join(dir, "fed1", "plan", "plan.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(plan), "agg_port: ")
+	port, _, _ := strings.Cut(after, "\n")
+	if _, err := strconv.Atoi(port); err != nil {
+		t.Fatalf("the plan's port: %v", err)
+	}
+	return &stage{
+		t: t, dir: dir, fxrun: filepath.Join(dir, "bin", "fxrun"), port: port, ca: openAuthority(t, filepath.Join(dir, "ca")),
+		front: newFront(t, "127.0.0.1:"+port, "127.0.0.2:"+port),
+	}
+}
+
+// on is the stage for a subtest, with everything as usual.
+func (s *stage) on(t *testing.T) *stage {
+	t.Helper()
+	sub := *s
+	authority := *s.ca
+	authority.t = t
+	sub.t, sub.ca = t, &authority
+	s.front.behind = "127.0.0.2:" + s.port
+	s.front.answer(t, s.front.relay)
+	return &sub
+}
+
+// folder is a new certificate folder with the federation's chains.
+func (s *stage) folder() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for _, file := range []string{identity.ChainFile, identity.SigningChainFile} {
+		replace(s.t, filepath.Join(dir, file), []byte(read(s.t, filepath.Join(s.dir, "cert", file))))
+	}
+	return dir
+}
+
+// certs is a certificate folder in which a collaborator has that certificate.
+func (s *stage) certs(name string, c tls.Certificate) string {
+	dir := s.folder()
+	s.ca.install(dir, identity.Collaborator, name, c)
+	return dir
+}
+
+// server is the same for an aggregator.
+func (s *stage) server(host string, c tls.Certificate) string {
+	dir := s.folder()
+	s.ca.install(dir, identity.Aggregator, host, c)
+	return dir
+}
+
+// aggregator starts another one for the test, puts it behind the front, and
+// gives the name of its log.
+func (s *stage) aggregator(address, bundle, certs string) (log string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	log = filepath.Join(dir, "log")
+	start(s.t, s.dir, log, s.fxrun, "aggregator", "--bundle", bundle, "--cert-dir", certs, "--state", dir, "--bind", address, "--log-format", "json")
+	until(s.t, soon, "an aggregator that listens: "+log, func() bool { return strings.Contains(read(s.t, log), `"listening"`) })
+	s.front.behind = address + ":" + s.port
+	return log
+}
+
+// refuses requires that an aggregator does not even start.
+func (s *stage) refuses(code int, cause transport.Cause, bundle, certs string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	p := start(s.t, s.dir, filepath.Join(dir, "log"), s.fxrun, "aggregator", "--bundle", bundle, "--cert-dir", certs, "--state", dir, "--bind", "127.0.0.3", "--json")
+	if got := p.wait(soon); got != code {
+		s.t.Errorf("the aggregator: exit code %d, want %d:\n%s", got, code, read(s.t, p.log))
+	}
+	if got := causeOf(s.t, p.out.Bytes()); got != cause {
+		s.t.Errorf("the aggregator names the cause %q, want %q", got, cause)
+	}
+}
+
+// occupy has a collaborator upload until the aggregator takes no more of it.
+func (s *stage) occupy(t *testing.T, name string) (release func()) {
+	conf, _, err := trust.ClientTLS(trust.Config{CertDir: filepath.Join(s.dir, "cert"), Role: identity.Collaborator, Name: name}, "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 2 {
+		cc, err := grpc.NewClient("passthrough:///127.0.0.2:"+s.port, grpc.WithTransportCredentials(credentials.NewTLS(conf)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cc.Close() })
+		stream, err := openflpb.NewAggregatorClient(cc).SendLocalTaskResults(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&openflpb.DataStream{Npbytes: []byte{0}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cancel
+}
+
+// notReady is an aggregator that refuses for the time being.
+type notReady struct {
+	openflpb.UnimplementedAggregatorServer
+}
+
+func (notReady) Ping(context.Context, *openflpb.PingRequest) (*openflpb.PingResponse, error) {
+	return nil, transport.Refusal(transport.CauseUnavailable, "reading the journal")
+}
+
+func (notReady) GetTasks(context.Context, *openflpb.GetTasksRequest) (*openflpb.GetTasksResponse, error) {
+	return nil, transport.Refusal(transport.CauseUnavailable, "reading the journal")
+}
+
+func unready(t *testing.T, s *stage) attempt {
+	conf, anchors, err := trust.ServerTLS(trust.Config{CertDir: filepath.Join(s.dir, "hub"), Role: identity.Aggregator, Name: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	server := transport.NewServer(transport.ServerOptions{
+		TLS: conf, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		Verify: func(chain []*x509.Certificate, at time.Time) (identity.Identity, error) {
+			return anchors.Verify(chain, identity.Collaborator, at)
+		},
+	}, notReady{})
+	l, err := net.Listen("tcp", "127.0.0.3:"+s.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	s.front.behind = "127.0.0.3:" + s.port
+	return attempt{log: file}
+}
+
+// causeOf is the cause in the JSON of a command that failed, "" if it has none.
+func causeOf(t *testing.T, out []byte) transport.Cause {
+	t.Helper()
+	var doc struct {
+		Error struct {
+			Details struct{ Cause transport.Cause }
+		}
+	}
+	if err := json.Unmarshal(out, &doc); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return doc.Error.Details.Cause
+}
+
+// TestFaults injects every fault of the table and looks at both sides.
+func TestFaults(t *testing.T) {
+	s := newStage(t)
+	hub := s.on(t).server("localhost", s.ca.certificate(identity.Aggregator, "localhost", -hour, year))
+	replace(t, filepath.Join(hub, identity.CRLFile), s.ca.revoke(1))
+	if err := os.Rename(hub, filepath.Join(s.dir, "hub")); err != nil {
+		t.Fatal(err)
+	}
+	s.log = s.aggregator("127.0.0.2", "fed1.fxb", "hub")
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			s := s.on(t)
+			a := f.inject(t, s)
+			fill := func(v *string, usual string) {
+				if *v == "" {
+					*v = usual
+				}
+			}
+			fill(&a.bundle, "fed1.fxb")
+			fill(&a.certs, "cert")
+			fill(&a.name, "hospital-a")
+			fill(&a.log, s.log)
+			offset := len(read(t, a.log))
+			expected := func(l line) bool { return l.Cause == string(f.aggregator) && strings.Contains(l.raw, f.who) }
+			logged := func(n int) {
+				t.Helper()
+				until(t, soon, fmt.Sprintf("%d lines with the cause %q and %q in the aggregator's log", n, f.aggregator, f.who),
+					func() bool { return count(t, a.log, offset, expected) >= n })
+				if n := count(t, a.log, offset, func(l line) bool { return l.Cause != "" && !expected(l) }); n > 0 {
+					t.Errorf("the aggregator's log names %d other causes:\n%s", n, read(t, a.log)[offset:])
+				}
+			}
+			s.ping(f, a)
+			want := 0
+			if f.aggregator != "" && !a.pings {
+				want++
+			}
+			logged(want)
+			finish := s.collaborate(f, a)
+			if f.aggregator != "" {
+				want++
+			}
+			logged(want)
+			finish()
+		})
+	}
+}
+
+// ping requires that one shot names the cause.
+func (s *stage) ping(f fault, a attempt) {
+	s.t.Helper()
+	args := append(a.inside, s.fxrun, "ping", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name, "--timeout", "2s", "--json", "--log-format", "json")
+	began := time.Now()
+	p := start(s.t, s.dir, filepath.Join(s.t.TempDir(), "log"), args...)
+	got := p.wait(soon)
+	took := time.Since(began).Round(time.Millisecond)
+	if a.pings {
+		if got != 0 {
+			s.t.Errorf("ping: exit code %d, want 0: %s", got, read(s.t, p.log))
+		}
+		return
+	}
+	if cause := causeOf(s.t, p.out.Bytes()); got != f.code || cause != f.cause {
+		s.t.Errorf("ping: exit code %d, cause %q; want %d, %q:\n%s", got, cause, f.code, f.cause, read(s.t, p.log))
+	}
+	if !strings.Contains(read(s.t, p.log), "fxrun: hint: ") {
+		s.t.Errorf("ping gives no hint: %s", read(s.t, p.log))
+	}
+	s.t.Logf("ping: exit code %d, %s after %v", got, f.cause, took)
+}
+
+// collaborate requires that a running collaborator ends with the cause, or says
+// it once and goes on until finish mends the fault and ends the collaborator.
+func (s *stage) collaborate(f fault, a attempt) (finish func()) {
+	s.t.Helper()
+	if a.slow && os.Getenv("FX_LONG") == "" {
+		s.t.Log("the running collaborator, which notices after 20 s, is left out without FX_LONG=1")
+		return func() {}
+	}
+	state := s.t.TempDir()
+	log := filepath.Join(state, "log")
+	s.front.accepted.Store(0)
+	args := append(a.inside, s.fxrun, "collaborator", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name,
+		"--data", "ward/data/hospital-a", "--state", state, "--poll-interval", "50ms", "--json", "--log-format", "json")
+	p := start(s.t, s.dir, log, args...)
+	if !f.waits {
+		code := p.wait(soon)
+		if cause := causeOf(s.t, p.out.Bytes()); code != f.code || cause != f.cause {
+			s.t.Errorf("collaborator: exit code %d, cause %q; want %d, %q:\n%s", code, cause, f.code, f.cause, read(s.t, log))
+		}
+		return func() {}
+	}
+	within := soon
+	if a.slow {
+		within = 25 * time.Second
+	}
+	away := func(l line) bool { return strings.HasPrefix(l.Msg, "aggregator is away") }
+	until(s.t, within, "a collaborator that says why it waits", func() bool { return count(s.t, log, 0, away) > 0 })
+	until(s.t, within, "several attempts", func() bool { return int(s.front.accepted.Load()) >= max(a.attempt, 3) || a.attempt < 0 })
+	for _, l := range lines(s.t, log, 0) {
+		if away(l) && l.Cause != string(f.cause) {
+			s.t.Errorf("collaborator: cause %q, want %q: %s", l.Cause, f.cause, l.raw)
+		}
+	}
+	if n := count(s.t, log, 0, away); n != 1 {
+		s.t.Errorf("the collaborator says %d times that the aggregator is away, want once:\n%s", n, read(s.t, log))
+	}
+	return func() {
+		s.t.Helper()
+		if a.mend != nil {
+			a.mend()
+			back := func(l line) bool { return l.Msg == "aggregator is back" }
+			until(s.t, soon, "a collaborator that says that the aggregator is back", func() bool { return count(s.t, log, 0, back) > 0 })
+		}
+		p.stop(130)
+	}
+}
