@@ -63,11 +63,11 @@ var faults = []fault{
 		return attempt{}
 	}, transport.CauseReset, 6, true, "", ""},
 	{"cut in the handshake", func(t *testing.T, s *stage) attempt {
-		s.front.answer(t, s.front.cut(100, -1))
+		s.front.answer(t, func(c net.Conn) { s.front.cut(100, -1)(c) })
 		return attempt{}
 	}, transport.CauseReset, 6, true, transport.CauseReset, "127.0.0.1:"},
 	{"cut in an upload", func(t *testing.T, s *stage) attempt {
-		s.front.answer(t, s.front.cut(12_000, -1))
+		s.front.answer(t, func(c net.Conn) { s.front.cut(12_000, -1)(c) })
 		return attempt{pings: true, mend: func() { s.front.answer(t, s.front.relay) }}
 	}, transport.CauseReset, 6, true, transport.CauseReset, "hospital-a"},
 

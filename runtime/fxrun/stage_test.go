@@ -83,8 +83,10 @@ func (p *program) stop(code int) {
 
 // line is one line of a program's log.
 type line struct {
-	Msg, Cause, Peer, Subject, Addr, Detail, Method string
-	raw                                             string
+	Msg, Cause         string
+	Collaborator, Task string // of a result
+	Round              int
+	raw                string
 }
 
 // lines are the log's lines from offset on.
@@ -222,17 +224,18 @@ func (f *front) close() {
 func (f *front) relay(c net.Conn) { f.cut(-1, -1)(c) }
 
 // cut relays, and resets both connections after so many bytes to the aggregator
-// or from it; a negative number is no limit.
-func (f *front) cut(to, from int64) func(net.Conn) {
-	return func(in net.Conn) {
+// or from it, and says whether it came to that; a negative number is no limit.
+func (f *front) cut(to, from int64) func(net.Conn) bool {
+	return func(in net.Conn) (done bool) {
 		out, err := net.Dial("tcp", f.behind)
 		if err != nil {
 			reset(in)
-			return
+			return false
 		}
 		f.hold(out)
 		defer f.release(out)
 		var both sync.WaitGroup
+		var reached atomic.Bool
 		one := func(dst, src net.Conn, limit int64) {
 			var n int64
 			if limit < 0 {
@@ -242,6 +245,7 @@ func (f *front) cut(to, from int64) func(net.Conn) {
 				n, _ = io.CopyN(dst, src, limit)
 			}
 			if n == limit {
+				reached.Store(true)
 				reset(dst)
 				reset(src)
 			}
@@ -251,6 +255,7 @@ func (f *front) cut(to, from int64) func(net.Conn) {
 		both.Go(func() { one(out, in, to) })
 		both.Go(func() { one(in, out, from) })
 		both.Wait()
+		return reached.Load()
 	}
 }
 
