@@ -168,7 +168,7 @@ func (b *testbed) start() error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l) }()
 	b.clients = map[string]*transport.Client{}
-	for _, name := range []string{"one", "two", "three"} {
+	for _, name := range []string{"one", "two", "three", "four", "five"} {
 		b.clients[name] = transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: pki.config(name), Sender: name,
 			FederationID: f.Plan.FederationID, AggregatorID: f.Plan.AggregatorID, NewConnectionPerRequest: true,

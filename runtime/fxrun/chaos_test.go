@@ -191,15 +191,21 @@ func (c *chaos) kill(running map[string]*program) bool {
 	return true
 }
 
-// acknowledged requires that the aggregator has taken every result once: what a
-// collaborator says to be reported was logged as accepted before, and what was
-// lost would have been accepted again.
+// acknowledged requires that the aggregator has taken no result twice, as it
+// would what it had lost, and that what a collaborator says to be reported was
+// accepted. An aggregator that is killed between the two has no line about the
+// latter, and says that it is there already when the result is sent again.
 func (c *chaos) acknowledged(state string) {
 	c.t.Helper()
-	accepted := map[string]int{}
+	accepted, known := map[string]int{}, map[string]bool{}
 	for _, l := range lines(c.t, filepath.Join(state, aggregatorName+".log"), 0) {
-		if l.Msg == "result accepted" {
-			accepted[fmt.Sprintf("%s/%s/%d", l.Collaborator, l.Task, l.Round)]++
+		key := fmt.Sprintf("%s/%s/%d", l.Collaborator, l.Task, l.Round)
+		switch l.Msg {
+		case "result accepted":
+			accepted[key]++
+			known[key] = true
+		case "result dropped":
+			known[key] = true
 		}
 	}
 	for result, n := range accepted {
@@ -213,7 +219,7 @@ func (c *chaos) acknowledged(state string) {
 			switch key := fmt.Sprintf("%s/%s/%d", name, l.Task, l.Round); {
 			case l.Msg == "the aggregator asks again for what it has taken":
 				c.t.Errorf("result %s was asked for again", key)
-			case l.Msg == "task reported" && accepted[key] == 0:
+			case l.Msg == "task reported" && !known[key]:
 				c.t.Errorf("result %s was acknowledged and not accepted", key)
 			case l.Msg == "task reported":
 				reported++
