@@ -107,6 +107,8 @@ type testbed struct {
 	agg     *Aggregator
 	plan    *schema.Resolved
 	clients map[string]*transport.Client
+	pki     *testPKI
+	address string // that it listens on
 	stop    func()
 }
 
@@ -154,6 +156,7 @@ func (b *testbed) start() error {
 		return err
 	}
 	pki := newPKI(b.t)
+	b.pki = pki
 	server := transport.NewServer(transport.ServerOptions{
 		TLS: pki.config("localhost"),
 		Verify: func(chain []*x509.Certificate, _ time.Time) (identity.Identity, error) {
@@ -164,6 +167,7 @@ func (b *testbed) start() error {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.address = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l) }()
