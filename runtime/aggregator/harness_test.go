@@ -58,7 +58,7 @@ var traceTasks = []string{"aggregated_model_validation", "train", "locally_tuned
 
 // federation makes what a bundle would say: the plan above, two collaborators,
 // and the model w = 2x3 zeros, b = [0, 1].
-func federation(t *testing.T) *bundle.Federation {
+func federation(t testing.TB) *bundle.Federation {
 	t.Helper()
 	plan, err := schema.ParsePlan("plan.yaml", []byte(tracePlan))
 	if err != nil {
@@ -287,13 +287,13 @@ func traceResult(name, task string, round int32, w []float32) result {
 
 // testPKI is a CA for one test.
 type testPKI struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pool *x509.CertPool
 }
 
-func newPKI(t *testing.T) *testPKI {
+func newPKI(t testing.TB) *testPKI {
 	p := &testPKI{t: t, pool: x509.NewCertPool()}
 	p.cert, p.key = p.issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
