@@ -323,3 +323,21 @@ func (s *stage) collaborate(f fault, a attempt) (finish func()) {
 		p.stop(130)
 	}
 }
+
+// The table of docs/operations.md says what is tested, row by row.
+func TestFaultsAreDocumented(t *testing.T) {
+	doc := read(t, "../../docs/operations.md")
+	for _, f := range faults {
+		does, log := "ends", "nothing"
+		if f.waits {
+			does = "waits"
+		}
+		if f.aggregator != "" {
+			log = "`" + string(f.aggregator) + "`"
+		}
+		row := fmt.Sprintf("| %s | `%s` | %d | %s | %s |\n", f.name, f.cause, f.code, does, log)
+		if !strings.Contains(doc, row) {
+			t.Errorf("docs/operations.md has no row %s", row)
+		}
+	}
+}

@@ -4,7 +4,7 @@ package transport
 // word that is also the `cause` field of --json. The words never change.
 type Cause string
 
-// The causes, from the network upwards. docs/protocol.md has the same table
+// The causes, from the network upwards. docs/operations.md has the same table
 // with what the operator should do.
 const (
 	CauseDNS         Cause = "dns"         // the host name does not resolve
