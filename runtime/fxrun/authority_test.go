@@ -125,10 +125,10 @@ func (a *authority) foreign(host string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.network.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// revoke gives a revocation list.
-func (a *authority) revoke(number int64, certs ...tls.Certificate) []byte {
+// revoke gives a revocation list that is good for a while.
+func (a *authority) revoke(number int64, good time.Duration, certs ...tls.Certificate) []byte {
 	a.t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(good)}
 	for _, c := range certs {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: c.Leaf.SerialNumber, RevocationTime: time.Now().Add(-time.Minute)})

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -210,7 +211,7 @@ func causeOf(t *testing.T, out []byte) transport.Cause {
 func TestFaults(t *testing.T) {
 	s := newStage(t)
 	hub := s.on(t).server("localhost", s.ca.certificate(identity.Aggregator, "localhost", -hour, year))
-	replace(t, filepath.Join(hub, identity.CRLFile), s.ca.revoke(1))
+	replace(t, filepath.Join(hub, identity.CRLFile), s.ca.revoke(1, hour))
 	if err := os.Rename(hub, filepath.Join(s.dir, "hub")); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func TestFaults(t *testing.T) {
 // ping requires that one shot names the cause.
 func (s *stage) ping(f fault, a attempt) {
 	s.t.Helper()
-	args := append(a.inside, s.fxrun, "ping", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name, "--timeout", "2s", "--json", "--log-format", "json")
+	args := slices.Concat(a.inside, []string{s.fxrun, "ping", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name, "--timeout", "2s", "--json", "--log-format", "json"})
 	began := time.Now()
 	p := start(s.t, s.dir, filepath.Join(s.t.TempDir(), "log"), args...)
 	got := p.wait(soon)
@@ -288,8 +289,8 @@ func (s *stage) collaborate(f fault, a attempt) (finish func()) {
 	state := s.t.TempDir()
 	log := filepath.Join(state, "log")
 	s.front.accepted.Store(0)
-	args := append(a.inside, s.fxrun, "collaborator", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name,
-		"--data", "ward/data/hospital-a", "--state", state, "--poll-interval", "50ms", "--json", "--log-format", "json")
+	args := slices.Concat(a.inside, []string{s.fxrun, "collaborator", "--bundle", a.bundle, "--cert-dir", a.certs, "--name", a.name,
+		"--data", "ward/data/hospital-a", "--state", state, "--poll-interval", "50ms", "--json", "--log-format", "json"})
 	p := start(s.t, s.dir, log, args...)
 	if !f.waits {
 		code := p.wait(soon)

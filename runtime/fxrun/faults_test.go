@@ -132,9 +132,24 @@ var faults = []fault{
 	}, transport.CauseClockSkew, 6, true, "", ""},
 	{"revoked, and the site does not know", func(t *testing.T, s *stage) attempt {
 		c := s.ca.certificate(identity.Collaborator, "hospital-a", -hour, year)
-		replace(t, filepath.Join(s.dir, "hub", identity.CRLFile), s.ca.revoke(2, c))
+		replace(t, filepath.Join(s.dir, "hub", identity.CRLFile), s.ca.revoke(2, hour, c))
 		return attempt{certs: s.certs("hospital-a", c)}
 	}, transport.CauseRevoked, 6, false, transport.CauseRevoked, "CN=hospital-a"},
+
+	{"aggregator's revocation list is too old", func(t *testing.T, s *stage) attempt {
+		dir := s.server("localhost", s.ca.certificate(identity.Aggregator, "localhost", -hour, year))
+		list := s.ca.revoke(1, 2*time.Second)
+		due := time.Now().Add(2 * time.Second)
+		replace(t, filepath.Join(dir, identity.CRLFile), list)
+		log := s.aggregator("127.0.0.3", "fed1.fxb", dir)
+		until(t, 5*time.Second, "the list's end", func() bool { return time.Now().After(due) })
+		return attempt{log: log, mend: func() { replace(t, filepath.Join(dir, identity.CRLFile), s.ca.revoke(2, hour)) }}
+	}, transport.CauseUnavailable, 6, true, transport.CauseUnavailable, "hospital-a"},
+	{"site's revocation list is too old", func(t *testing.T, s *stage) attempt {
+		dir := s.certs("hospital-a", s.ca.certificate(identity.Collaborator, "hospital-a", -hour, year))
+		replace(t, filepath.Join(dir, identity.CRLFile), s.ca.revoke(1, -time.Second))
+		return attempt{certs: dir}
+	}, transport.CauseExpired, 6, false, transport.CauseWrongCA, "127.0.0.1:"},
 
 	{"not in the roster", func(_ *testing.T, s *stage) attempt {
 		return attempt{name: "hospital-z", certs: s.certs("hospital-z", s.ca.certificate(identity.Collaborator, "hospital-z", -hour, year))}

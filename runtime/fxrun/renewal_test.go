@@ -18,7 +18,7 @@ func TestRenewal(t *testing.T) {
 	s := newStage(t).on(t)
 	hub := s.server("localhost", s.ca.certificate(identity.Aggregator, "localhost", -hour, year))
 	crl := filepath.Join(hub, identity.CRLFile)
-	replace(t, crl, s.ca.revoke(1))
+	replace(t, crl, s.ca.revoke(1, hour))
 	state := t.TempDir()
 	s.log = filepath.Join(state, "log")
 	serve := func() *program {
@@ -46,7 +46,7 @@ func TestRenewal(t *testing.T) {
 	second := s.ca.certificate(identity.Collaborator, "hospital-a", -hour, year)
 	s.ca.install(site, identity.Collaborator, "hospital-a", second)
 	until(t, soon, "a collaborator that takes its new certificate", has(log, "certificates reloaded"))
-	replace(t, crl, s.ca.revoke(2, first))
+	replace(t, crl, s.ca.revoke(2, hour, first))
 	until(t, soon, "an aggregator that takes the new revocation list", has(s.log, "certificates reloaded"))
 	carriesOn("the revocation of its old certificate")
 
@@ -71,7 +71,7 @@ func TestRenewal(t *testing.T) {
 	serve()
 	until(t, soon, "a collaborator that finds it again", has(log, "aggregator is back"))
 
-	replace(t, crl, s.ca.revoke(3, first, second))
+	replace(t, crl, s.ca.revoke(3, hour, first, second))
 	if code := collaborator.wait(soon); code != 6 || causeOf(t, collaborator.out.Bytes()) != transport.CauseRevoked {
 		t.Errorf("revoked: exit code %d, want 6: %s", code, read(t, log))
 	}

@@ -72,7 +72,7 @@ func refusedByAlert(alert uint8, own *x509.Certificate, now time.Time) (Cause, s
 		if own != nil && !forClients(own) {
 			return CauseWrongRole, mine + " is not for TLS clients"
 		}
-		return CauseRevoked, "the aggregator does not accept " + mine + ", although its role is right: it is probably revoked, or the aggregator's revocation list is out of date"
+		return CauseRevoked, "the aggregator does not accept " + mine + ", although its role is right: it is probably revoked"
 	case alertUnrecognizedName:
 		return CauseNameMismatch, "the server has no certificate for this host name"
 	case alertHandshakeFailure, alertProtocolVersion, alertNoApplicationProtocol:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,6 +181,18 @@ func TestCauses(t *testing.T) {
 			return revokedClient(t, p, &srv)
 		}, transport.CauseRevoked, false, "revoked", "cause=revoked"},
 
+		{"server's revocation list is too old", func(t *testing.T, p *pki) *transport.Client {
+			var late atomic.Bool // it was good when the server started
+			now := func() time.Time {
+				if late.Load() {
+					return start.Add(31 * 24 * time.Hour)
+				}
+				return time.Now()
+			}
+			srv = serve(t, p, newService("one"), serverSetup{crl: p.crl(), now: now})
+			late.Store(true)
+			return dial(t, p, srv.port, clientSetup{})
+		}, transport.CauseUnavailable, true, "was to be renewed by", "cause=unavailable"},
 		{"not in the roster", onServer(serverSetup{}, clientSetup{name: "two"}),
 			transport.CauseNotInRoster, false, `"two" is not in this federation's roster`, "cause=not-in-roster"},
 		{"another federation", onServer(serverSetup{}, clientSetup{options: func(o *transport.ClientOptions) { o.FederationID = "plan.yaml_87654321" }}),

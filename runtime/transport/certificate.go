@@ -31,6 +31,8 @@ func rejection(err error, leaf, own *x509.Certificate, now time.Time) (Cause, st
 		return CauseRevoked, "certificate " + subject(leaf) + " was revoked on " + stamp(revoked.Since), true
 	case errors.As(err, &role):
 		return CauseWrongRole, fmt.Sprintf("certificate %s is not for this role: %v", subject(leaf), role), true
+	case errors.As(err, &stale) && own == nil: // on the server: no fault of the peer's
+		return CauseUnavailable, "the aggregator can let nobody in: " + stale.Error(), true
 	case errors.As(err, &stale):
 		return CauseExpired, "certificate " + subject(leaf) + " cannot be judged: " + stale.Error(), true
 	case errors.As(err, &host):

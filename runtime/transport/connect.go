@@ -88,7 +88,11 @@ func (c *connector) explain(ctx context.Context, err error, secure *tls.Conn, cr
 		return c.gaveUp(ctx)
 	}
 	cause, detail := c.diagnose(err, secure, cr)
-	return cr.instead(newFailure(cause, c.addr, detail, err), c.now())
+	f := newFailure(cause, c.addr, detail, err)
+	if isStale(err) {
+		f.Hint = "put the CA custodian's latest revocation list into the certificate folder: crl.pem"
+	}
+	return cr.instead(f, c.now())
 }
 
 // gaveUp is the error of a request whose context has ended. A caller's deadline

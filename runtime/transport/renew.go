@@ -76,6 +76,21 @@ func hardened(get func(*tls.ClientHelloInfo) (*tls.Config, error)) func(*tls.Cli
 	}
 }
 
+// judgedLater lets a peer past the handshake if all that is wrong is that this
+// server's revocation list is too old: each request is refused then, which can
+// say so, whereas an alert would tell the peer that it is revoked.
+func judgedLater(verify func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	if verify == nil {
+		return nil
+	}
+	return func(s tls.ConnectionState) error {
+		if err := verify(s); !isStale(err) {
+			return err
+		}
+		return nil
+	}
+}
+
 // ownLeaf is the certificate that a server's configuration presents now, or nil.
 func ownLeaf(c *tls.Config) *x509.Certificate {
 	if c.GetConfigForClient != nil {

@@ -65,6 +65,7 @@ func serverTLS(c *tls.Config) *tls.Config {
 	if c.ClientAuth != tls.RequireAnyClientCert {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
+	c.VerifyConnection = judgedLater(c.VerifyConnection)
 	if c.GetConfigForClient != nil {
 		c.GetConfigForClient = hardened(c.GetConfigForClient)
 	}
