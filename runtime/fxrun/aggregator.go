@@ -98,7 +98,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host, OpenFLCompat: c.Bool("openfl-certs")}
 	certificates, err := newRenewal(config, network.Host, log)
 	if err != nil {
-		return nil, fmt.Errorf("cannot serve as %q: %w", network.Host, err)
+		return nil, uncertified(fmt.Errorf("cannot serve as %q: %w", network.Host, err), config)
 	}
 	warnOfOpenKey(log, config)
 	warnOfOpenFL(log, config)

@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 
 	"fx/bundle/approval"
 	"fx/ca/identity"
+	"fx/ca/trust"
 	"fx/cli/ui"
 	"fx/runtime/collaborator"
 	"fx/runtime/tensor"
@@ -67,6 +71,15 @@ func (e *unapprovedError) Details() map[string]any {
 func unapproved(err error, path string) error {
 	if r, ok := errors.AsType[*approval.Refusal](err); ok {
 		return ui.Hint(&unapprovedError{err}, "%s", r.Hint(path))
+	}
+	return err
+}
+
+// uncertified adds to the lack of a certificate how to come by one.
+func uncertified(err error, config trust.Config) error {
+	crt, _, _ := identity.Files(config.CertDir, config.Role, strings.ToLower(config.Name))
+	if _, missing := os.Stat(crt); errors.Is(missing, fs.ErrNotExist) {
+		return ui.Hint(err, "fxctl cert request --role %s --name %s", config.Role, config.Name)
 	}
 	return err
 }

@@ -168,7 +168,7 @@ func (p *participant) client(c *cli.Context, name string) (*transport.Client, er
 	}
 	certificates, err := newRenewal(config, network.Host, log)
 	if err != nil {
-		return nil, fmt.Errorf("cannot connect as %q: %w", name, err)
+		return nil, uncertified(fmt.Errorf("cannot connect as %q: %w", name, err), config)
 	}
 	warnOfOpenKey(log, config)
 	warnOfOpenFL(log, config)
