@@ -1,282 +1,188 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"fx/ca/identity"
+	"fx/ca/trust"
+	openflpb "fx/proto"
+	"fx/runtime/transport"
 )
 
-// awhile is how long a test waits for what a program is to do soon.
-const awhile = 20 * time.Second
-
-// program is a running fxrun, the real one that a script has built.
-type program struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	out  bytes.Buffer // complete once the program has ended
-	log  string       // the file that its log goes to
-	done chan struct{}
+// stage is a federation as scripts/e2e/faults.sh has made it, whose
+// collaborators look for the aggregator at 127.0.0.1, where a test decides what
+// they meet. The aggregator is at 127.0.0.2.
+type stage struct {
+	t     *testing.T
+	dir   string
+	fxrun string
+	port  string
+	ca    *authority
+	front *front
+	log   string // of the aggregator
 }
 
-// start runs a command in the folder dir. The test's end ends it.
-func start(t *testing.T, dir, log string, command ...string) *program {
-	t.Helper()
-	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func newStage(t *testing.T) *stage {
+	dir := os.Getenv("FX_FAULTS")
+	if dir == "" {
+		t.Skip("skipped: scripts/e2e/faults.sh makes what it needs")
+	}
+	plan, err := os.ReadFile(filepath.Join(dir, "fed1", "plan", "plan.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }() // the program has its own
-	p := &program{t: t, cmd: exec.Command(command[0], command[1:]...), log: log, done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, f
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+	_, after, _ := strings.Cut(string(plan), "agg_port: ")
+	port, _, _ := strings.Cut(after, "\n")
+	if _, err := strconv.Atoi(port); err != nil {
+		t.Fatalf("the plan's port: %v", err)
 	}
-	go func() {
-		_ = p.cmd.Wait() // the exit code is in ProcessState
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.signal(os.Kill)
-		<-p.done
-	})
-	return p
-}
-
-// signal sends a signal; a program that has ended does not mind.
-func (p *program) signal(s os.Signal) {
-	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.t.Error(err)
+	return &stage{
+		t: t, dir: dir, fxrun: filepath.Join(dir, "bin", "fxrun"), port: port, ca: openAuthority(t, filepath.Join(dir, "ca")),
+		front: newFront(t, "127.0.0.1:"+port, "127.0.0.2:"+port),
 	}
 }
 
-// wait gives the exit code, and fails the test if there is none within d.
-func (p *program) wait(d time.Duration) int {
-	p.t.Helper()
-	select {
-	case <-p.done:
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(d):
-		p.t.Fatalf("%s has not ended after %v:\n%s", strings.Join(p.cmd.Args, " "), d, read(p.t, p.log))
-		return 0
-	}
-}
-
-// stop interrupts the program and requires the exit code.
-func (p *program) stop(code int) {
-	p.t.Helper()
-	p.signal(os.Interrupt)
-	if got := p.wait(awhile); got != code {
-		p.t.Errorf("%s, interrupted: exit code %d, want %d:\n%s", p.cmd.Args[0], got, code, read(p.t, p.log))
-	}
-}
-
-// line is one line of a program's log.
-type line struct {
-	Msg, Cause         string
-	Collaborator, Task string // of a result
-	Round              int
-	raw                string
-}
-
-// lines are the log's lines from offset on.
-func lines(t *testing.T, file string, offset int) []line {
+// on is the stage for a subtest, with everything as usual.
+func (s *stage) on(t *testing.T) *stage {
 	t.Helper()
-	var out []line
-	for raw := range strings.Lines(read(t, file)[offset:]) {
-		var l line
-		if strings.HasPrefix(raw, "{") && strings.HasSuffix(raw, "\n") { // else a message to people, or not yet written
-			if err := json.Unmarshal([]byte(raw), &l); err != nil {
-				t.Fatalf("%s: %v: %s", file, err, raw)
-			}
-			l.raw = strings.TrimSpace(raw)
-			out = append(out, l)
-		}
+	sub := *s
+	authority := *s.ca
+	authority.t = t
+	sub.t, sub.ca = t, &authority
+	s.front.behind = "127.0.0.2:" + s.port
+	s.front.answer(t, s.front.relay)
+	return &sub
+}
+
+// folder is a new certificate folder with the federation's chains.
+func (s *stage) folder() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for _, file := range []string{identity.ChainFile, identity.SigningChainFile} {
+		replace(s.t, filepath.Join(dir, file), []byte(read(s.t, filepath.Join(s.dir, "cert", file))))
 	}
-	return out
+	return dir
 }
 
-// count says how many lines of a log satisfy f.
-func count(t *testing.T, file string, offset int, f func(line) bool) int {
-	t.Helper()
-	n := 0
-	for _, l := range lines(t, file, offset) {
-		if f(l) {
-			n++
-		}
+// certs is a certificate folder in which a collaborator has that certificate.
+func (s *stage) certs(name string, c tls.Certificate) string {
+	dir := s.folder()
+	s.ca.install(dir, identity.Collaborator, name, c)
+	return dir
+}
+
+// server is the same for an aggregator.
+func (s *stage) server(host string, c tls.Certificate) string {
+	dir := s.folder()
+	s.ca.install(dir, identity.Aggregator, host, c)
+	return dir
+}
+
+// aggregator starts another one for the test, puts it behind the front, and
+// gives the name of its log.
+func (s *stage) aggregator(address, bundle, certs string) (log string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	log = filepath.Join(dir, "log")
+	start(s.t, s.dir, log, s.fxrun, "aggregator", "--bundle", bundle, "--cert-dir", certs, "--state", dir, "--bind", address, "--log-format", "json")
+	until(s.t, soon, "an aggregator that listens: "+log, func() bool { return strings.Contains(read(s.t, log), `"listening"`) })
+	s.front.behind = address + ":" + s.port
+	return log
+}
+
+// refuses requires that an aggregator does not even start.
+func (s *stage) refuses(code int, cause transport.Cause, bundle, certs string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	p := start(s.t, s.dir, filepath.Join(dir, "log"), s.fxrun, "aggregator", "--bundle", bundle, "--cert-dir", certs, "--state", dir, "--bind", "127.0.0.3", "--json")
+	if got := p.wait(soon); got != code {
+		s.t.Errorf("the aggregator: exit code %d, want %d:\n%s", got, code, read(s.t, p.log))
 	}
-	return n
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// until waits for a condition.
-func until(t *testing.T, d time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(d); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", d, what)
-		}
+	if got := causeOf(s.t, p.out.Bytes()); got != cause {
+		s.t.Errorf("the aggregator names the cause %q, want %q", got, cause)
 	}
 }
 
-// front is what answers at the address where collaborators look for the
-// aggregator, which itself is behind it.
-type front struct {
-	addr   string
-	behind string
-
-	mu       sync.Mutex
-	listener net.Listener
-	open     map[net.Conn]struct{}
-	handlers sync.WaitGroup
-	accepted atomic.Int64
-}
-
-// newFront listens and relays until the test ends.
-func newFront(t *testing.T, addr, behind string) *front {
-	t.Helper()
-	f := &front{addr: addr, behind: behind, open: map[net.Conn]struct{}{}}
-	t.Cleanup(f.close)
-	return f
-}
-
-// answer handles each connection from now on by h; those that are open end.
-// Without h nobody listens.
-func (f *front) answer(t *testing.T, h func(net.Conn)) {
-	t.Helper()
-	f.close()
-	f.accepted.Store(0)
-	if h == nil {
-		return
-	}
-	config := net.ListenConfig{}
-	l, err := config.Listen(context.Background(), "tcp", f.addr)
+// occupy has a collaborator upload until the aggregator takes no more of it.
+func (s *stage) occupy(t *testing.T, name string) (release func()) {
+	conf, _, err := trust.ClientTLS(trust.Config{CertDir: filepath.Join(s.dir, "cert"), Role: identity.Collaborator, Name: name}, "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.mu.Lock()
-	f.listener = l
-	f.mu.Unlock()
-	f.handlers.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			f.accepted.Add(1)
-			f.hold(c)
-			f.handlers.Go(func() {
-				h(c)
-				f.release(c)
-			})
-		}
-	})
-}
-
-func (f *front) hold(c net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.listener == nil { // it was closed meanwhile
-		_ = c.Close()
-	}
-	f.open[c] = struct{}{}
-}
-
-func (f *front) release(c net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.open, c)
-	_ = c.Close()
-}
-
-func (f *front) close() {
-	f.mu.Lock()
-	if f.listener != nil {
-		_ = f.listener.Close()
-	}
-	f.listener = nil
-	for c := range f.open {
-		_ = c.Close()
-	}
-	f.mu.Unlock()
-	f.handlers.Wait()
-}
-
-// relay hands a connection on to the aggregator.
-func (f *front) relay(c net.Conn) { f.cut(-1, -1)(c) }
-
-// cut relays, and resets both connections after so many bytes to the aggregator
-// or from it, and says whether it came to that; a negative number is no limit.
-func (f *front) cut(to, from int64) func(net.Conn) bool {
-	return func(in net.Conn) (done bool) {
-		out, err := net.Dial("tcp", f.behind)
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 2 {
+		cc, err := grpc.NewClient("passthrough:///127.0.0.2:"+s.port, grpc.WithTransportCredentials(credentials.NewTLS(conf)))
 		if err != nil {
-			reset(in)
-			return false
+			t.Fatal(err)
 		}
-		f.hold(out)
-		defer f.release(out)
-		var both sync.WaitGroup
-		var reached atomic.Bool
-		one := func(dst, src net.Conn, limit int64) {
-			var n int64
-			if limit < 0 {
-				n, _ = io.Copy(dst, src)
-				limit = n + 1
-			} else {
-				n, _ = io.CopyN(dst, src, limit)
-			}
-			if n == limit {
-				reached.Store(true)
-				reset(dst)
-				reset(src)
-			}
-			_ = dst.Close()
-			_ = src.Close()
+		t.Cleanup(func() { _ = cc.Close() })
+		stream, err := openflpb.NewAggregatorClient(cc).SendLocalTaskResults(ctx)
+		if err != nil {
+			t.Fatal(err)
 		}
-		both.Go(func() { one(out, in, to) })
-		both.Go(func() { one(in, out, from) })
-		both.Wait()
-		return reached.Load()
+		if err := stream.Send(&openflpb.DataStream{Npbytes: []byte{0}}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return cancel
 }
 
-// reset ends a connection as a failing middlebox does.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = c.Close()
+// notReady is an aggregator that refuses for the time being.
+type notReady struct {
+	openflpb.UnimplementedAggregatorServer
 }
 
-// replace puts a file in place as fxctl does: by renaming.
-func replace(t *testing.T, file string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+func (notReady) Ping(context.Context, *openflpb.PingRequest) (*openflpb.PingResponse, error) {
+	return nil, transport.Refusal(transport.CauseUnavailable, "reading the journal")
+}
+
+func (notReady) GetTasks(context.Context, *openflpb.GetTasksRequest) (*openflpb.GetTasksResponse, error) {
+	return nil, transport.Refusal(transport.CauseUnavailable, "reading the journal")
+}
+
+func unready(t *testing.T, s *stage) attempt {
+	conf, anchors, err := trust.ServerTLS(trust.Config{CertDir: filepath.Join(s.dir, "hub"), Role: identity.Aggregator, Name: "localhost"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(file+".new", file); err != nil {
+	t.Cleanup(func() { _ = log.Close() })
+	server := transport.NewServer(transport.ServerOptions{
+		TLS: conf, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		Verify: func(chain []*x509.Certificate, at time.Time) (identity.Identity, error) {
+			return anchors.Verify(chain, identity.Collaborator, at)
+		},
+	}, notReady{})
+	l, err := net.Listen("tcp", "127.0.0.3:"+s.port)
+	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	s.front.behind = "127.0.0.3:" + s.port
+	return attempt{log: file}
 }

@@ -90,8 +90,12 @@ func (s *Server) guard(ctx context.Context, method string, handle func() error) 
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
-		log.Warn("connection lost in a request", "cause", string(CauseReset), "detail", "the peer's connection ended before the answer")
+	if ctx.Err() != nil && gaveUp(err) {
+		cause, detail := CauseReset, "the connection ended before the answer"
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cause, detail = CauseTimeout, "the peer waited no longer for the answer"
+		}
+		log.Warn("connection lost in a request", "cause", string(cause), "detail", detail)
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	if !hasStatus(err) {
@@ -107,6 +111,16 @@ func (s *Server) guard(ctx context.Context, method string, handle func() error) 
 		log.Info("request not served", "code", st.Code().String(), "detail", clean(st.Message()))
 	}
 	return err
+}
+
+// gaveUp says whether a handler ended because its request did, rather than with
+// an answer of its own.
+func gaveUp(err error) bool {
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded:
+		return true
+	}
+	return !hasStatus(err)
 }
 
 var errInternal = status.Error(codes.Internal, "internal: the aggregator's log has the reason")

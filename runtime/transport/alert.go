@@ -27,6 +27,12 @@ const (
 	alertNoApplicationProtocol  = 120
 )
 
+// certificateAlerts are those that a certificate causes which is known to be out
+// of order, but for the one that is about time, of which there are two clocks.
+var certificateAlerts = []uint8{
+	alertBadCertificate, alertUnsupportedCertificate, alertCertificateRevoked, alertCertificateUnknown, alertUnknownCA,
+}
+
 // remoteAlert finds the TLS alert that the peer sent. crypto/tls wraps its
 // unexported uint8 in a net.OpError with the operation "remote error".
 func remoteAlert(err error) (uint8, bool) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -106,7 +107,7 @@ func (c *connector) gaveUp(ctx context.Context) error {
 
 func (c *connector) diagnose(err error, secure *tls.Conn, cr Credentials) (Cause, string) {
 	if alert, ok := remoteAlert(err); ok {
-		if cause, detail, found := cr.ownFlaw(c.now()); found && alert != alertCertificateExpired {
+		if cause, detail, found := cr.ownFlaw(c.now()); found && slices.Contains(certificateAlerts, alert) {
 			return cause, detail
 		}
 		return refusedByAlert(alert, cr.Own, c.now())
