@@ -20,7 +20,7 @@ import (
 	openflpb "fx/proto"
 	"fx/runtime/aggregation"
 	"fx/runtime/assigner"
-	"fx/runtime/codec"
+	"fx/runtime/fold"
 	"fx/runtime/journal"
 	"fx/runtime/straggler"
 	"fx/runtime/tensor"
@@ -57,12 +57,11 @@ type Aggregator struct {
 	plan       *schema.Resolved
 	members    roster
 	federation transport.Federation
-	pipeline   codec.Pipeline
 	policy     straggler.Policy
+	engine     *fold.Engine
 	algorithms map[string]*aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
-	first      int             // the initial model's round
-	initial    map[string]bool // names of its tensors
+	first      int // the initial model's round
 
 	uploadsMu sync.Mutex
 	uploads   map[string]int // under way, by collaborator
@@ -116,16 +115,14 @@ func New(o Options) (*Aggregator, error) {
 // start is New for what a verified bundle says.
 func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 	a := &Aggregator{
-		o:          o,
-		tasks:      map[string]schema.Task{},
-		algorithms: map[string]*aggregation.Algorithm{},
-		told:       map[string]bool{},
-		uploads:    map[string]int{},
-		done:       make(chan struct{}),
-		turned:     make(chan struct{}),
-		failed:     make(chan error, 1),
-		plan:       selectGroup(f.Plan, o.TaskGroup),
-		initial:    map[string]bool{},
+		o:       o,
+		tasks:   map[string]schema.Task{},
+		told:    map[string]bool{},
+		uploads: map[string]int{},
+		done:    make(chan struct{}),
+		turned:  make(chan struct{}),
+		failed:  make(chan error, 1),
+		plan:    selectGroup(f.Plan, o.TaskGroup),
 	}
 	if a.o.AfterFunc == nil {
 		a.o.AfterFunc = afterFunc
@@ -171,27 +168,18 @@ func selectGroup(plan *schema.Resolved, group string) *schema.Resolved {
 
 // components builds what the plan names from the tables.
 func (a *Aggregator) components(f *bundle.Federation) error {
-	for _, t := range a.plan.Tasks {
-		algorithm, err := aggregation.New(t.Aggregation)
-		if err != nil {
-			return fmt.Errorf("cannot aggregate task %q: %w", t.Name, err)
-		}
-		a.tasks[t.Name], a.algorithms[t.Name] = t, algorithm
-	}
-	var err error
-	if a.policy, err = straggler.New(a.plan.Straggler); err != nil {
-		return err
-	}
-	if a.pipeline, err = codec.New(a.plan.Compression); err != nil {
-		return err
-	}
 	infos, err := f.Model.Infos()
-	for _, info := range infos {
-		a.initial[info.Name] = true
-		if problem := a.pipeline.Check(info); problem != nil {
-			return fmt.Errorf("%w: %w", problem, schema.ErrInvalid)
-		}
+	if err != nil {
+		return err
 	}
+	if a.engine, err = fold.New(fold.Options{Plan: a.plan, Model: infos, Journal: a.o.Journal}); err != nil {
+		return err
+	}
+	a.algorithms = a.engine.Algorithms()
+	for _, t := range a.plan.Tasks {
+		a.tasks[t.Name] = t
+	}
+	a.policy, err = straggler.New(a.plan.Straggler)
 	return err
 }
 

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"fx/runtime/codec"
+	"fx/runtime/fold"
 	"fx/runtime/journal"
-	"fx/runtime/tensor"
 )
 
 // contents is what a result has to have in common with those of the same task
@@ -34,11 +33,11 @@ func (a *Aggregator) contents(from string, r *journal.Results) (contents, error)
 		return c, fmt.Errorf("data_size is %d; it is a number of samples, or -1", c.samples)
 	}
 	for _, t := range r.Tensors {
-		info, err := a.describe(t)
+		info, err := a.engine.Describe(t)
 		if err != nil {
 			return c, err
 		}
-		key, trains := tensorKey(t), isTrained(t)
+		key, trains := fold.Key(t), fold.Trained(t)
 		if _, twice := c.shapes[key]; twice || trains && c.trained[t.Name] {
 			return c, fmt.Errorf("tensor %q is there twice", t.Name)
 		}
@@ -116,22 +115,4 @@ func (r *openRound) accept(c contents) {
 	if !slices.Contains(r.done, c.from) && len(r.pending(c.from)) == 0 {
 		r.done = append(r.done, c.from)
 	}
-}
-
-// isTrained says whether a tensor is to be aggregated into the next model.
-func isTrained(t tensor.Named) bool { return !t.Report && journal.HasTag(t, "trained") }
-
-// tensorKey identifies a tensor among the results of one task: its name,
-// whether it is a metric, and its tags without those that tell its encoding.
-func tensorKey(t tensor.Named) string {
-	var tags []string
-	for _, tag := range t.Tags {
-		switch tag {
-		case codec.TagLossless, codec.TagLossy, codec.TagDelta:
-		default:
-			tags = append(tags, tag)
-		}
-	}
-	slices.Sort(tags)
-	return fmt.Sprintf("%s\x00%t\x00%s", t.Name, t.Report, strings.Join(slices.Compact(tags), "\x00"))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"fx/runtime/codec"
+	"fx/runtime/fold"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 )
@@ -29,7 +30,7 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 		if err := a.checkTensor(model, t, r.Round); err != nil {
 			return c, err
 		}
-		_, values, err := a.decode(t, data)
+		_, values, err := a.engine.Decode(t, data)
 		if err != nil {
 			return c, err
 		}
@@ -46,41 +47,8 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 	return c, nil
 }
 
-// pipelineOf is what encoded a tensor, by its tags.
-func (a *Aggregator) pipelineOf(t tensor.Named) (codec.Pipeline, error) {
-	lossy, lossless := journal.HasTag(t, codec.TagLossy), journal.HasTag(t, codec.TagLossless)
-	switch {
-	case lossy == lossless:
-		return nil, fmt.Errorf("tensor %q has the tags %q; exactly one of %q and %q says how it is encoded", t.Name, t.Tags, codec.TagLossless, codec.TagLossy)
-	case lossy && !a.pipeline.Lossy():
-		return nil, fmt.Errorf("tensor %q is encoded with loss, which the plan's compression pipeline does not do", t.Name)
-	case lossy:
-		return a.pipeline, nil
-	}
-	return codec.Lossless(a.pipeline), nil
-}
-
-// describe says what a tensor holds, by its metadata.
-func (a *Aggregator) describe(t tensor.Named) (tensor.Info, error) {
-	p, err := a.pipelineOf(t)
-	if err != nil {
-		return tensor.Info{}, err
-	}
-	return p.Info(t)
-}
-
-// decode returns the values of a tensor as it was sent: of a difference, the
-// difference.
-func (a *Aggregator) decode(t tensor.Named, r io.ReaderAt) (tensor.Info, io.Reader, error) {
-	p, err := a.pipelineOf(t)
-	if err != nil {
-		return tensor.Info{}, nil, err
-	}
-	return p.Decode(t, r)
-}
-
 func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int32) error {
-	info, err := a.describe(t)
+	info, err := a.engine.Describe(t)
 	if err != nil {
 		return err
 	}
@@ -89,9 +57,9 @@ func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int
 	switch {
 	case t.Report && info.Elements() != 1:
 		return fmt.Errorf("metric %q has %d values instead of one", t.Name, info.Elements())
-	case !isTrained(t) && (delta || lossy):
+	case !fold.Trained(t) && (delta || lossy):
 		return fmt.Errorf("tensor %q has the tags %q; only what was trained travels as a difference or with loss", t.Name, t.Tags)
-	case !isTrained(t):
+	case !fold.Trained(t):
 		return nil
 	case ok && !slices.Equal(want.Shape, info.Shape):
 		return fmt.Errorf("tensor %q has shape %v; the model has %v", t.Name, info.Shape, want.Shape)

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	openflpb "fx/proto"
 	"fx/runtime/journal"
@@ -147,13 +148,17 @@ func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTa
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	if _, err := a.federation.CheckRequest(stream.Context(), results.Header); err != nil {
+	header := &openflpb.MessageHeader{}
+	if err := proto.Unmarshal(results.Header, header); err != nil {
+		return status.Errorf(codes.InvalidArgument, "cannot read the header of task results: %v", err)
+	}
+	if _, err := a.federation.CheckRequest(stream.Context(), header); err != nil {
 		return err
 	}
 	if err := a.acceptResult(peer.Identity.Name, results, draft); err != nil {
 		return err
 	}
-	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(results.Header)})
+	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(header)})
 }
 
 // beginUpload counts an upload, until release is called.

@@ -203,7 +203,11 @@ func TestScanResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Header.GetSender() != "one" || r.Round != 3 || r.Task != "train" || r.DataSize != -1 || len(r.Tensors) != 1 {
+	header := &openflpb.MessageHeader{}
+	if err := proto.Unmarshal(r.Header, header); err != nil {
+		t.Fatal(err)
+	}
+	if header.GetSender() != "one" || r.Round != 3 || r.Task != "train" || r.DataSize != -1 || len(r.Tensors) != 1 {
 		t.Fatalf("scanned %+v", r)
 	}
 	w := r.Tensors[0]

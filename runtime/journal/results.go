@@ -7,9 +7,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
-	openflpb "fx/proto"
 	"fx/runtime/tensor"
 	"fx/schema"
 )
@@ -25,7 +23,7 @@ const (
 // Results is one serialized TaskResults message, indexed: everything but the
 // tensors' values, which stay where they are.
 type Results struct {
-	Header   *openflpb.MessageHeader
+	Header   []byte // the serialized MessageHeader; kept as it is, so that the journal needs no gRPC
 	Round    int32
 	Task     string
 	DataSize int32
@@ -37,7 +35,7 @@ type Results struct {
 // ScanResults indexes the TaskResults message that r holds. It reads no tensor
 // values. Errors wrap [schema.ErrInvalid].
 func ScanResults(r io.ReaderAt, size int64) (*Results, error) {
-	out := &Results{Header: &openflpb.MessageHeader{}}
+	out := &Results{}
 	s := scanner{r: r, size: size}
 	for s.off < s.size {
 		if err := out.field(&s); err != nil {
@@ -77,11 +75,9 @@ func (out *Results) field(s *scanner) error {
 	s.off += int64(n)
 	switch num {
 	case 1:
-		b, err := s.bytes(off, n, maxHeader)
-		if err != nil {
-			return err
-		}
-		return proto.Unmarshal(b, out.Header)
+		b, err := s.bytes(off, n, maxHeader-uint64(len(out.Header)))
+		out.Header = append(out.Header, b...) // protobuf merges a field that is there twice
+		return err
 	case 3:
 		b, err := s.bytes(off, n, maxName)
 		out.Task = string(b)

@@ -1,4 +1,4 @@
-package aggregator
+package fold
 
 import (
 	"encoding/binary"
@@ -27,7 +27,7 @@ type foldedTensor struct {
 
 // trainedTensor gathers what a tensor's next value is made from.
 func (f *fold) trainedTensor(task string, t tensor.Named, from []contribution) error {
-	info, err := f.a.describe(from[0].tensor)
+	info, err := f.a.Describe(from[0].tensor)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (s sum) ReadBlock(dst []float32, off int) error {
 func (f *fold) addMetric(task schema.Task, t tensor.Named, from []contribution) error {
 	reported := make([]aggregation.Reported, len(from))
 	for i, c := range from {
-		_, values, err := f.a.decode(c.tensor, c.result)
+		_, values, err := f.a.Decode(c.tensor, c.result)
 		if err != nil {
 			return err
 		}

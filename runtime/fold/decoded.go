@@ -1,4 +1,4 @@
-package aggregator
+package fold
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 // one is in memory at most. An algorithm that looks at tensors one by one has one
 // such draft at a time; one that compares whole updates has one for each tensor.
 type decodedTensor struct {
-	a     *Aggregator
+	a     *Engine
 	size  int64 // bytes of the tensor's values
 	from  []contribution
 	draft journal.Draft // nil while nothing was read
@@ -48,7 +48,7 @@ func (d *decodedTensor) open() (err error) {
 
 func (d *decodedTensor) writeTo(w io.Writer) error {
 	for _, c := range d.from {
-		_, values, err := d.a.decode(c.tensor, c.result)
+		_, values, err := d.a.Decode(c.tensor, c.result)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (s decodedSource) ReadBlock(dst []float32, off int) error {
 }
 
 // draft writes to a draft that is never committed.
-func (a *Aggregator) draft(write func(io.Writer) error) (journal.Draft, error) {
+func (a *Engine) draft(write func(io.Writer) error) (journal.Draft, error) {
 	d, err := a.o.Journal.Store().Draft()
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package aggregator
+package fold
 
 import (
 	"errors"
@@ -54,7 +54,7 @@ func (f *fold) step(w io.Writer, round int, t foldedTensor) (err error) {
 	if _, ok := f.base.Info(n.Name); ok && f.a.plan.Aggregator.UseDeltaUpdates {
 		n.Tags = stepTags(f.a.pipeline)
 	}
-	source, err := f.a.pipeline.Encode(n, t.info, io.NewSectionReader(folded, 0, folded.Size()), f.a.seed(n.Name, round))
+	source, err := f.a.pipeline.Encode(n, t.info, io.NewSectionReader(folded, 0, folded.Size()), f.a.Seed(n.Name, round))
 	if err != nil {
 		return err
 	}
@@ -69,11 +69,6 @@ func toStep(base []float32, avg []float64, deltas bool, out []float32) {
 		}
 		out[i] = float32(a)
 	}
-}
-
-// seed is what encoding a tensor of the aggregator's model depends on.
-func (a *Aggregator) seed(name string, round int) uint64 {
-	return codec.Seed(a.plan.FederationID, a.plan.AggregatorID, name, round)
 }
 
 // writeStepped streams the next model as the steps say.
@@ -121,6 +116,12 @@ func (o *opened) Read(p []byte) (_ int, err error) {
 		}
 	}
 	return o.r.Read(p)
+}
+
+// Sum reads float32 values, with those of base added to them unless it is nil. A
+// value that is not finite ends it with an error that has the tensor's name.
+func Sum(name string, values io.Reader, base aggregation.Source) io.Reader {
+	return &stepped{name: name, values: values, base: base}
 }
 
 // stepped reads float32 values, with those of base added to them unless it is

@@ -1,7 +1,6 @@
-package aggregator
+package fold
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,67 +13,31 @@ import (
 	"fx/schema"
 )
 
-// closeRound decides whose results count and makes the round's outcome from
-// them. The caller holds mu, or is New.
-func (a *Aggregator) closeRound() error {
-	closing := journal.Closing{
-		Round: a.round, Previous: a.history.outcome,
-		Done: slices.Sorted(slices.Values(a.open.done)), Stragglers: []string{}, Results: []journal.ResultEntry{},
-	}
-	for _, name := range a.roster {
-		if !slices.Contains(closing.Done, name) {
-			closing.Stragglers = append(closing.Stragglers, name)
-		}
-	}
-	for _, task := range a.plan.Tasks {
-		for _, name := range closing.Done {
-			if _, has := a.open.has[name][task.Name]; !has {
-				continue
-			}
-			entry, err := a.resultEntry(task.Name, name)
-			if err != nil {
-				return err
-			}
-			closing.Results = append(closing.Results, entry)
-		}
-	}
-	sum, err := a.o.Journal.WriteClosing(closing)
-	if err != nil {
-		return err
-	}
-	return a.finish(closing, sum)
-}
-
-func (a *Aggregator) resultEntry(task, name string) (journal.ResultEntry, error) {
-	r, err := a.o.Journal.Result(a.round, task, name)
-	if err != nil {
-		return journal.ResultEntry{}, err
-	}
-	return journal.ResultEntry{Task: task, Collaborator: name, DataSize: r.DataSize, SHA256: r.SHA256}, r.Close()
-}
-
-// finish makes the next model and the outcome of a decided round. All it writes
-// is a function of the closing, so doing it twice changes nothing.
-func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
+// Next makes the model, the state and the outcome that a decided round leads to,
+// and commits all but the outcome to the journal. best is the best model so far;
+// improved says that the model at the start of the round is better. All of it is
+// a function of the closing and of what the journal holds of the round, so doing
+// it twice gives the same bytes.
+func (a *Engine) Next(closing journal.Closing, closingSum string, best *journal.BestSelection) (outcome journal.Outcome, improved bool, err error) {
 	base, err := a.o.Journal.Model(closing.Round)
 	if err != nil {
-		return err
+		return outcome, false, err
 	}
 	defer func() { _ = base.Close() }() // read only
 	f := fold{a: a, base: base, trained: map[string]foldedTensor{}}
 	defer f.close()
 	if f.state, err = openState(a.o.Journal, closing.Round); err != nil {
-		return err
+		return outcome, false, err
 	}
 	for _, task := range a.plan.Tasks {
 		if err := f.add(task, closing); err != nil {
-			return fmt.Errorf("cannot aggregate task %q: %w", task.Name, err)
+			return outcome, false, fmt.Errorf("cannot aggregate task %q: %w", task.Name, err)
 		}
 	}
 	if err := f.begin(); err != nil {
-		return err
+		return outcome, false, err
 	}
-	outcome := journal.Outcome{Round: closing.Round, Closing: closingSum, Metrics: f.metrics, Best: a.history.Best, Stop: f.stop}
+	outcome = journal.Outcome{Round: closing.Round, Closing: closingSum, Metrics: f.metrics, Best: best, Stop: f.stop}
 	if outcome.Metrics == nil {
 		outcome.Metrics = []journal.MetricEntry{}
 	}
@@ -82,72 +45,28 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	if a.pipeline.Lossy() {
 		steps, err := f.steps(closing.Round + 1)
 		if err != nil {
-			return err
+			return outcome, false, err
 		}
 		defer func() { _ = steps.Close() }() // read only
 		write = func(w io.Writer) error { return f.writeStepped(w, steps) }
 	}
 	if outcome.Model, err = a.o.Journal.WriteModel(closing.Round+1, write); err != nil {
-		return err
+		return outcome, false, err
 	}
 	if !f.state.empty() {
 		if outcome.State, err = a.o.Journal.WriteState(closing.Round+1, f.state.writeTo); err != nil {
-			return err
+			return outcome, false, err
 		}
 	}
-	improved := f.improves(outcome.Best)
-	if improved {
+	if improved = f.improves(best); improved {
 		outcome.Best = &journal.BestSelection{Round: closing.Round, Score: *f.score}
-		if err := a.save(a.plan.Aggregator.BestStatePath, closing.Round); err != nil {
-			return err
-		}
 	}
-	if err := a.save(a.plan.Aggregator.LastStatePath, closing.Round); err != nil {
-		return err
-	}
-	sum, err := a.o.Journal.WriteOutcome(outcome)
-	if err != nil {
-		return err
-	}
-	a.remember(outcome, sum)
-	a.announce(outcome, len(closing.Stragglers), improved)
-	a.endDeadline()
-	a.round++
-	close(a.turned)
-	a.turned = make(chan struct{})
-	return a.forget(closing.Round)
-}
-
-func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) {
-	attrs := []any{"round", o.Round, "of", a.plan.Aggregator.Rounds, "collaborators", len(a.roster) - stragglers}
-	for _, m := range o.Metrics {
-		attrs = append(attrs, m.Task+"/"+m.Name, fmt.Sprintf("%.4f", m.Value))
-	}
-	a.o.Log.Info("round closed", append(attrs, "best", improved)...)
-	if s := o.Stop; s != nil {
-		a.o.Log.Info("the plan's target is reached, no other round begins", "round", o.Round, "task", s.Task, "metric", s.Name, "value", s.Value)
-	}
-}
-
-// forget removes the raw results, the model and the state of the round that is
-// now older than the plan's db_store_rounds. A negative number keeps all; the
-// initial model always stays.
-func (a *Aggregator) forget(closed int) error {
-	keep := a.plan.Aggregator.DBStoreRounds
-	old := closed - keep
-	if keep < 0 || old < a.first {
-		return nil
-	}
-	err := errors.Join(a.o.Journal.Forget(old), a.o.Journal.ForgetState(old))
-	if old != a.first {
-		err = errors.Join(err, a.o.Journal.ForgetModel(old))
-	}
-	return err
+	return outcome, improved, nil
 }
 
 // fold gathers what a round's results make of the model and the metrics.
 type fold struct {
-	a       *Aggregator
+	a       *Engine
 	base    *journal.Model
 	results []*journal.Result
 	state   *state
@@ -215,10 +134,10 @@ func (f *fold) add(task schema.Task, closing journal.Closing) error {
 
 // matching finds the tensor that t is in every collaborator's result.
 func matching(t tensor.Named, from []contribution) ([]contribution, error) {
-	key := tensorKey(t)
+	key := Key(t)
 	out := slices.Clone(from)
 	for i, c := range out {
-		at := slices.IndexFunc(c.result.Tensors, func(x tensor.Named) bool { return tensorKey(x) == key })
+		at := slices.IndexFunc(c.result.Tensors, func(x tensor.Named) bool { return Key(x) == key })
 		if at < 0 {
 			return nil, fmt.Errorf("%q sent the tensor %q, %q did not", from[0].name, t.Name, c.name)
 		}
@@ -231,7 +150,7 @@ func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contributio
 	switch {
 	case t.Report:
 		return f.addMetric(task, t, updates)
-	case isTrained(t):
+	case Trained(t):
 		return f.trainedTensor(task.Name, t, updates)
 	}
 	return nil
