@@ -23,7 +23,8 @@ const description = `Examples, in the order in which a federation needs them:
    fxctl plan validate ward
    fxctl bundle create ward -o ward.fxb --as alice
    fxctl bundle inspect ward.fxb
-   fxctl bundle approve ward.fxb --as bob`
+   fxctl bundle approve ward.fxb --as bob
+   fxctl receipt verify receipt.json --bundle ward.fxb`
 
 // Main runs fxctl once and returns its exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) ui.ExitCode {
@@ -45,6 +46,7 @@ func groups() []*cli.Command {
 		planGroup(),
 		bundleGroup(),
 		modelGroup(),
+		receiptGroup(),
 	}
 }
 

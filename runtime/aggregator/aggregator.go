@@ -41,6 +41,15 @@ type Options struct {
 	// Evaluation one round is run on the initial model, and no model is saved.
 	TaskGroup string
 
+	// KeepRounds is how many closed rounds to keep if that is more than the plan's
+	// db_store_rounds; negative keeps all.
+	KeepRounds int
+
+	// Closed is called, if it is not nil, once a round is closed, and once more with
+	// complete when no other follows: next is the round after it. After a restart it
+	// is called again for the last one. An error ends the federation.
+	Closed func(first, next int, complete bool) error
+
 	// AfterFunc calls f once d is over, in a goroutine of its own, unless stop is
 	// called before; nil is time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
@@ -240,6 +249,9 @@ func (a *Aggregator) recover(model *bundle.Model) error {
 		if err := a.forget(a.round - 1); err != nil { // which may have been interrupted
 			return err
 		}
+		if err := a.closed(); err != nil {
+			return err
+		}
 	}
 	quit, err := a.o.Journal.Quit()
 	if err != nil {
@@ -300,7 +312,18 @@ func (a *Aggregator) begin() error {
 		}
 	}
 	a.complete = true
-	return a.writeFinal()
+	if err := a.writeFinal(); err != nil {
+		return err
+	}
+	return a.closed()
+}
+
+// closed tells that a round was closed, or that none follows.
+func (a *Aggregator) closed() error {
+	if a.o.Closed == nil {
+		return nil
+	}
+	return a.o.Closed(a.first, a.round, a.complete)
 }
 
 // load reads which results of the current round are in the journal.

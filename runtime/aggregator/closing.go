@@ -72,7 +72,7 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	a.round++
 	close(a.turned)
 	a.turned = make(chan struct{})
-	return a.forget(closing.Round)
+	return errors.Join(a.forget(closing.Round), a.closed())
 }
 
 func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) {
@@ -91,6 +91,9 @@ func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) 
 // initial model always stays.
 func (a *Aggregator) forget(closed int) error {
 	keep := a.plan.Aggregator.DBStoreRounds
+	if a.o.KeepRounds < 0 || keep >= 0 && a.o.KeepRounds > keep {
+		keep = a.o.KeepRounds
+	}
 	old := closed - keep
 	if keep < 0 || old < a.first {
 		return nil

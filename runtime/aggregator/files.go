@@ -91,8 +91,8 @@ func (a *Aggregator) checkPaths() error {
 			return fmt.Errorf("cannot save the %s model at %q: the %s model is there: %w", name, p, other, schema.ErrInvalid)
 		}
 		taken[stem] = name
-		if folder, _, _ := strings.Cut(p, "/"); folder == "journal" || path.Ext(p) == ".safetensors" {
-			return fmt.Errorf("cannot save the %s model at %q: the journal is in \"journal\", and .safetensors is written beside each model: %w", name, p, schema.ErrInvalid)
+		if folder, _, _ := strings.Cut(p, "/"); folder == "journal" || folder == "receipts" || folder == "receipt.json" || path.Ext(p) == ".safetensors" {
+			return fmt.Errorf("cannot save the %s model at %q: the journal is in \"journal\", receipts are in \"receipts\" and \"receipt.json\", and .safetensors is written beside each model: %w", name, p, schema.ErrInvalid)
 		}
 	}
 	return nil

@@ -155,7 +155,7 @@ func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTa
 	if _, err := a.federation.CheckRequest(stream.Context(), header); err != nil {
 		return err
 	}
-	if err := a.acceptResult(peer.Identity.Name, results, draft); err != nil {
+	if err := a.acceptResult(peer, results, draft); err != nil {
 		return err
 	}
 	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(header)})
@@ -177,7 +177,8 @@ func (a *Aggregator) beginUpload(name string) (release func(), ok bool) {
 }
 
 // acceptResult checks a spooled result and commits it. It returns a gRPC status.
-func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal.Draft) error {
+func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, draft journal.Draft) error {
+	name := peer.Identity.Name
 	a.mu.Lock()
 	drop := a.drop(name, r)
 	a.mu.Unlock()
@@ -198,6 +199,9 @@ func (a *Aggregator) acceptResult(name string, r *journal.Results, draft journal
 	}
 	if err := a.open.misfit(c); err != nil {
 		return refuse(log, r.Task, err)
+	}
+	if err := a.o.Journal.MarkPeer(name, peer.Certificate); err != nil {
+		return a.internal("cannot record the certificate of a collaborator", err)
 	}
 	switch err := a.o.Journal.Accept(draft, a.round, r.Task, name); {
 	case err == nil:

@@ -27,18 +27,22 @@ func aggregatorCommand() *cli.Command {
 		Name:  "aggregator",
 		Usage: "serve the federation until it is complete",
 		Description: `Listens on the one port that the plan names, runs the rounds, and writes the
-best, last and final model to STATE/<paths of the plan>. Killed at any moment,
-the same command carries on where it was.
+best, last and final model to STATE/<paths of the plan> and a signed account of
+them to STATE/receipt.json. Killed at any moment, the same command carries on
+where it was.
 
 Examples:
    fxrun aggregator --bundle ward.fxb
    fxrun aggregator --bundle ward.fxb --state /var/lib/fx --log-format json
    fxrun aggregator --bundle ward.fxb --roster cols.yaml
+   fxrun aggregator --bundle ward.fxb --keep-rounds all --receipt-every-round
    fxrun aggregator --bundle ward.fxb --task-group evaluation`,
 		Flags: append(participantFlags(), stateFlag(), logFlag(), openFLFlag(),
 			&cli.StringFlag{Name: "roster", Usage: "who takes part is in `FILE`, like plan/cols.yaml; read again when a round begins (default: the bundle's)"},
 			&cli.StringFlag{Name: "bind", Usage: "listen on this local `ADDRESS` only (default: all)"},
 			&cli.StringFlag{Name: "task-group", Usage: "run the plan's task group `NAME` alone; evaluation judges the bundle's model in one round and saves none"},
+			&cli.StringFlag{Name: "keep-rounds", Usage: "keep what the last `N` rounds were made of, or all of them, for audits (default: the plan's db_store_rounds)"},
+			&cli.BoolFlag{Name: "receipt-every-round", Usage: "also sign a receipt after each round, in STATE/receipts"},
 			&cli.DurationFlag{Name: "linger", Value: 15 * time.Second, Usage: "once everybody was told to leave, answer who asks again for `TIME`"},
 		),
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -55,6 +59,7 @@ type aggregatorResult struct {
 	aggregator.Report
 	Models      map[string]string `json:"models"` // best, last, final -> file; .safetensors lies beside each .pbuf
 	Journal     string            `json:"journal"`
+	Receipt     string            `json:"receipt"`     // what fxctl receipt verify checks
 	Connections int64             `json:"connections"` // TLS connections this process completed
 	Requests    int64             `json:"requests"`
 }
@@ -80,6 +85,7 @@ func (r *aggregatorResult) Text(w io.Writer) error {
 	}
 	rows = append(rows,
 		[]string{"records", r.Journal},
+		[]string{"receipt", r.Receipt},
 		[]string{"connections", fmt.Sprintf("%d for %d requests", r.Connections, r.Requests)})
 	return ui.Table(w, nil, rows)
 }
@@ -94,6 +100,10 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	defer func() { _ = p.Close() }() // read only
+	keep, err := keepRounds(c.String("keep-rounds"), p.Plan.Aggregator.DBStoreRounds)
+	if err != nil {
+		return nil, err
+	}
 	network := p.Plan.Network
 	config := trust.Config{CertDir: p.certDir, Role: identity.Aggregator, Name: network.Host, OpenFLCompat: c.Bool("openfl-certs")}
 	certificates, err := newRenewal(config, network.Host, log)
@@ -113,8 +123,13 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	defer func() { _ = store.Close() }() // everything in it is durable already
+	signed, err := newReceipts(p, config, j, dir, group, c.Bool("receipt-every-round"), log)
+	if err != nil {
+		return nil, err
+	}
 	agg, err := aggregator.New(aggregator.Options{
 		Bundle: p.verified, Host: hostName(), Journal: j, Output: dir, Roster: c.String("roster"), TaskGroup: group, Log: log,
+		KeepRounds: keep, Closed: signed.closed,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
@@ -130,7 +145,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {
 		return nil, err
 	}
-	result := &aggregatorResult{Report: agg.Report(), Models: agg.Files(), Journal: filepath.Join(dir, "journal")}
+	result := &aggregatorResult{Report: agg.Report(), Models: agg.Files(), Journal: filepath.Join(dir, "journal"), Receipt: signed.path()}
 	result.Connections, result.Requests = server.Counts()
 	return result, nil
 }

@@ -65,6 +65,7 @@ func stateFlag() cli.Flag {
 type participant struct {
 	*bundle.Federation
 	verified *bundle.Verified
+	sidecar  *approval.Sidecar // whose signatures were judged
 	certDir  string
 }
 
@@ -101,7 +102,7 @@ func open(ctx context.Context, c *cli.Context, host string) (*participant, error
 	if err != nil {
 		return nil, unapproved(errors.Join(fmt.Errorf("cannot run bundle %q: %w", path, err), b.Close()), path)
 	}
-	p.certDir = certDir
+	p.certDir, p.sidecar = certDir, sidecar
 	return p, nil
 }
 

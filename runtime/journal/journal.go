@@ -25,6 +25,7 @@ import (
 //	rounds/000003/results/TASK/NAME.pb    an accepted TaskResults message, as received
 //	rounds/000003/closing.json            whose results count: the round's decision
 //	rounds/000003/outcome.json            what came of it: model digest and metrics
+//	peers/NAME/SHA256.crt                 a certificate by which NAME has sent a result that was accepted, in DER
 //	quit/NAME                             NAME was told that the federation is complete
 //
 // A round passes through closing, steps, model, state, outcome in that order. All
@@ -114,14 +115,19 @@ func (j *Journal) Store() Store { return j.store }
 // write creates a JSON record and returns its SHA-256. A record that is there
 // already must be the same: after an interruption the same work is done again.
 func (j *Journal) write(name string, v any) (string, error) {
-	b, err := json.MarshalIndent(v, "", " ")
+	b, err := encodeRecord(v)
 	if err != nil {
 		return "", fmt.Errorf("cannot write %q to the journal: %v", name, err)
 	}
 	return j.create(name, func(w io.Writer) error {
-		_, err := w.Write(append(b, '\n'))
+		_, err := w.Write(b)
 		return err
 	})
+}
+
+func encodeRecord(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", " ")
+	return append(b, '\n'), err
 }
 
 // create commits an object and returns its SHA-256 in hex. It may exist with
