@@ -283,7 +283,7 @@ func (r *receiptVerifyResult) Text(w io.Writer) error {
 		rows = append(rows,
 			[]string{"compared", fmt.Sprintf("%s: %d files", r.Journal, a.Compared)},
 			[]string{"recomputed", fmt.Sprintf("%d of %d rounds, bit for bit%s", len(a.Recomputed), r.Rounds, spans(a.Recomputed))})
-		rows = append(rows, skippedRows(a.Skipped)...)
+		rows = append(rows, skippedRows(a.Skipped, r.Rounds)...)
 	} else {
 		rows = append(rows, []string{"not recomputed", "no round: --bundle and --state say of what"})
 	}
@@ -291,7 +291,7 @@ func (r *receiptVerifyResult) Text(w io.Writer) error {
 }
 
 // skippedRows has a line for each reason.
-func skippedRows(skipped []receipt.Skipped) (rows [][]string) {
+func skippedRows(skipped []receipt.Skipped, total int) (rows [][]string) {
 	var reasons []string
 	rounds := map[string][]int{}
 	for _, s := range skipped {
@@ -301,7 +301,7 @@ func skippedRows(skipped []receipt.Skipped) (rows [][]string) {
 		rounds[s.Reason] = append(rounds[s.Reason], s.Round)
 	}
 	for _, why := range reasons {
-		rows = append(rows, []string{"not recomputed", fmt.Sprintf("%d rounds%s: %s", len(rounds[why]), spans(rounds[why]), why)})
+		rows = append(rows, []string{"not recomputed", fmt.Sprintf("%d of %d rounds%s: %s", len(rounds[why]), total, spans(rounds[why]), why)})
 	}
 	return rows
 }

@@ -21,7 +21,8 @@ const description = `Examples:
    fxrun init ward
    fxrun rehearse --bundle ward.fxb --name hospital-a --data /srv/ward
    fxrun evaluate save/final.safetensors --bundle ward.fxb --data /srv/held-out
-   fxrun egress show`
+   fxrun egress show
+   fxrun journal show STATE`
 
 func main() {
 	sandbox.Child() // does not return where this process is the inside of a box
@@ -36,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) ui.ExitCode {
 		Description: description,
 		Commands: []*cli.Command{
 			aggregatorCommand(), collaboratorCommand(), pingCommand(), doctorCommand(), initCommand(),
-			rehearseCommand(), evaluateCommand(), egressCommand(),
+			rehearseCommand(), evaluateCommand(), egressCommand(), journalCommand(),
 		},
 		Classify: classify,
 	}.Main(args, stdin, stdout, stderr)

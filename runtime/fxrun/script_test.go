@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	interrupt [CODE]               stop what `serve` started, and require its exit code
 //	await FILE TEXT                until the file has the text
 //	truncated FILE NEW             NEW is FILE without its last byte
+//	flip FILE OFFSET               change one bit of the file; a negative offset is one from its end
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "ca": createCA, "certify": certify, "federation": federation,
-			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated,
+			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated, "flip": flip,
 		},
 	})
 }
@@ -221,4 +222,16 @@ func truncated(ts *testscript.TestScript, _ bool, args []string) {
 	b, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b[:len(b)-1], 0o644))
+}
+
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if at < 0 {
+		at += len(b)
+	}
+	b[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 }

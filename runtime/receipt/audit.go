@@ -88,7 +88,12 @@ func (r *Receipt) Audit(ctx context.Context, o AuditOptions) (*Audit, error) {
 			o.Done(r.Rounds[i].Round)
 		}
 	}
-	_, err = w.model(r.Final.Round)
+	if _, err := w.model(r.Final.Round); err != nil {
+		return nil, err
+	}
+	if want := w.state(r.Final.Round); want != "" {
+		_, err = w.compare(r.Final.Round, theAggregator, journal.StateName(r.Final.Round), want)
+	}
 	return &w.Audit, err
 }
 
@@ -226,6 +231,7 @@ func (w *auditor) state(round int) string {
 // records compares a round's closing and outcome with the receipt.
 func (w *auditor) records(r *Round) (bool, error) {
 	whole := true
+	w.follows = false
 	for file, want := range map[string]string{"closing.json": r.Closing, "outcome.json": r.Outcome} {
 		name := journal.RoundName(r.Round, file)
 		same, err := w.compare(r.Round, theAggregator, name, want)
@@ -236,19 +242,22 @@ func (w *auditor) records(r *Round) (bool, error) {
 			w.problem(r.Round, theAggregator, name, "is missing; no journal loses it")
 		}
 		whole = whole && same
+		w.follows = w.follows || file == "outcome.json" && same
 	}
-	if w.follows = whole; !whole {
+	if !w.follows {
+		return false, nil
+	}
+	outcome, outcomeSum, err := w.journal.Outcome(r.Round)
+	if err != nil {
+		return false, err
+	}
+	if w.best = outcome.Best; !whole {
 		return false, nil
 	}
 	closing, sum, err := w.journal.Closing(r.Round)
 	if err != nil {
 		return false, err
 	}
-	outcome, outcomeSum, err := w.journal.Outcome(r.Round)
-	if err != nil {
-		return false, err
-	}
-	w.best = outcome.Best
 	previous := ""
 	if at := r.Round - w.r.FirstRound; at > 0 {
 		previous = w.r.Rounds[at-1].Outcome

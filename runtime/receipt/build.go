@@ -45,7 +45,11 @@ func Build(j *journal.Journal, f Facts, span Span) (*Receipt, error) {
 		return nil, err
 	}
 	for _, t := range f.Plan.Tasks {
-		r.Tasks = append(r.Tasks, Task{Name: t.Name, Algorithm: t.Aggregation.Template})
+		algorithm := t.Aggregation.Template
+		if algorithm == "" {
+			algorithm = "openfl.interface.aggregation_functions.WeightedAverage" // what a plan that says nothing means
+		}
+		r.Tasks = append(r.Tasks, Task{Name: t.Name, Algorithm: algorithm})
 	}
 	var err error
 	if r.InitialModel, err = j.ModelSHA256(span.First); err != nil {
