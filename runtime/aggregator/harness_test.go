@@ -100,6 +100,7 @@ type testbed struct {
 	t       *testing.T
 	dir     string
 	store   journal.Store            // nil: a folder under dir
+	before  func(step, name string)  // of that folder's durable steps
 	edit    func(*bundle.Federation) // nil: the worked example as it is
 	roster  string                   // the roster file, "" is the worked example's
 	after   func(time.Duration, func()) func() bool
@@ -135,6 +136,7 @@ func (b *testbed) start() error {
 	if err != nil {
 		return err
 	}
+	dir.Before = b.before
 	store := journal.Store(dir)
 	if b.store != nil {
 		store = b.store

@@ -19,9 +19,20 @@ const (
 
 // Dir is a [Store] in a folder of the local file system.
 type Dir struct {
+	// Before is called, if it is not nil, before every step that makes something
+	// durable, names it or removes it. A test that ends the process there proves that
+	// it can be started again. It is set before the store is used.
+	Before func(step, name string)
+
 	path string
 	root *os.Root
 	lock *os.File
+}
+
+func (d *Dir) before(step, name string) {
+	if d.Before != nil {
+		d.Before(step, name)
+	}
 }
 
 // OpenDir opens the store in a folder, which is created if it is absent
@@ -75,6 +86,7 @@ func (d *Dir) Draft() (Draft, error) {
 		return nil, fmt.Errorf("cannot name a draft: %v", err)
 	}
 	name := draftsFolder + "/" + hex.EncodeToString(b[:])
+	d.before("draft", name)
 	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write to the journal %q: %v", d.path, err)
@@ -131,6 +143,7 @@ func (d *Dir) Remove(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
+	d.before("remove", name)
 	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot remove %q from the journal: %v", name, err)
 	}
@@ -183,6 +196,7 @@ func (w *fileDraft) Commit(name string) error {
 		return err
 	}
 	defer func() { _ = w.Discard() }() // what was not linked is removed; a leftover is swept at the next start
+	w.dir.before("sync", name)
 	if err := w.f.Sync(); err != nil {
 		return fmt.Errorf("cannot write %q to the journal: %v", name, err)
 	}
@@ -190,6 +204,7 @@ func (w *fileDraft) Commit(name string) error {
 	if err := w.dir.makeFolder(folder); err != nil {
 		return err
 	}
+	w.dir.before("link", name)
 	if err := w.dir.root.Link(w.name, name); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("cannot write %q to the journal: %w", name, ErrExists)
@@ -205,6 +220,7 @@ func (w *fileDraft) Discard() error {
 		return nil
 	}
 	w.done = true
+	w.dir.before("discard", w.name)
 	return errors.Join(w.f.Close(), w.dir.root.Remove(w.name))
 }
 
@@ -220,6 +236,7 @@ func (d *Dir) makeFolder(folder string) error {
 	if err := d.makeFolder(parent); err != nil {
 		return err
 	}
+	d.before("mkdir", folder)
 	if err := d.root.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot create %q in the journal: %v", folder, err)
 	}
@@ -227,6 +244,7 @@ func (d *Dir) makeFolder(folder string) error {
 }
 
 func (d *Dir) syncFolder(folder string) error {
+	d.before("sync folder", folder)
 	f, err := d.root.Open(folder)
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
