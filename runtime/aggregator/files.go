@@ -33,7 +33,7 @@ func (a *Aggregator) save(planPath string, round int) error {
 	defer func() { _ = model.Close() }() // read only
 	pbuf := filepath.Join(a.o.Output, filepath.FromSlash(planPath))
 	if err := os.MkdirAll(filepath.Dir(pbuf), 0o755); err != nil {
-		return fmt.Errorf("cannot save the model of round %d: %v", round, err)
+		return fmt.Errorf("cannot save the model of round %d: %w", round, err)
 	}
 	err = tensor.WriteFile(pbuf, true, func(w io.Writer) error {
 		return codec.WriteModel(w, a.engine.Pipeline(), model.File, a.engine.Initial,

@@ -142,6 +142,9 @@ func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTa
 	}
 	defer func() { _ = draft.Discard() }() // nothing to do once it is committed
 	if _, err := transport.Receive(stream, draft, maxUpload); err != nil {
+		if journal.DiskTrouble(err) {
+			return a.internal("cannot spool a result", err)
+		}
 		return err
 	}
 	results, err := journal.ScanResults(draft, draft.Size())
@@ -262,5 +265,8 @@ func (a *Aggregator) drop(name string, r *journal.Results) string {
 
 func (a *Aggregator) internal(what string, err error) error {
 	a.o.Log.Error(what, "error", err.Error())
+	if journal.DiskTrouble(err) { // the same request may succeed once there is room
+		return transport.Refusal(transport.CauseUnavailable, "%s: the aggregator's disk does not take it", what)
+	}
 	return status.Error(codes.Internal, what)
 }

@@ -205,10 +205,10 @@ func (l *Ledger) Append(entries []Entry) error {
 		last, hash = e, lineHash(line)
 	}
 	if _, err := l.f.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("cannot write to the egress ledger: %v", err)
+		return fmt.Errorf("cannot write to the egress ledger: %w", err)
 	}
 	if err := l.f.Sync(); err != nil {
-		return fmt.Errorf("cannot make the egress ledger durable: %v", err)
+		return fmt.Errorf("cannot make the egress ledger durable: %w", err)
 	}
 	l.last, l.hash = last, hash
 	for _, e := range entries {

@@ -19,6 +19,7 @@ import (
 	"fx/cli/ui"
 	"fx/runtime/aggregator"
 	"fx/runtime/collaborator"
+	"fx/runtime/journal"
 	"fx/runtime/transport"
 )
 
@@ -49,7 +50,8 @@ Examples:
 			if _, err := ui.Args(c); err != nil {
 				return nil, err
 			}
-			return runAggregator(c.Context, c)
+			r, err := runAggregator(c.Context, c)
+			return r, diskHint(err)
 		}),
 	}
 }
@@ -171,7 +173,10 @@ func serve(ctx context.Context, server *transport.Server, l net.Listener, agg *a
 	case err := <-served:
 		return errors.Join(err, context.Cause(ctx))
 	case err := <-agg.Failed():
-		why = fmt.Errorf("%w: %w", err, collaborator.ErrIncomplete)
+		why = err
+		if !journal.DiskTrouble(err) { // else the same command goes on once there is room
+			why = fmt.Errorf("%w: %w", err, collaborator.ErrIncomplete)
+		}
 	case <-agg.Done():
 		log.Info("everybody was told", "linger", linger.String())
 		select {

@@ -43,7 +43,7 @@ Examples:
 				return nil, err
 			}
 			r, err := runCollaborator(c.Context, c)
-			return r, explain(err)
+			return r, diskHint(explain(err))
 		}),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"fx/ca/trust"
 	"fx/cli/ui"
 	"fx/runtime/collaborator"
+	"fx/runtime/journal"
 	"fx/runtime/tensor"
 	"fx/runtime/transport"
 	"fx/schema"
@@ -87,4 +88,13 @@ func uncertified(err error, config trust.Config) error {
 // unusable is a plan that this program refuses although it is well formed.
 func unusable(format string, a ...any) error {
 	return fmt.Errorf(format+": %w", append(a, schema.ErrInvalid)...)
+}
+
+// diskHint adds to the trouble of a disk what to look at. Nothing is lost: the same
+// command goes on where it was.
+func diskHint(err error) error {
+	if !journal.DiskTrouble(err) {
+		return err
+	}
+	return ui.Hint(err, "df -h shows how full the disk is; once it takes files again, start the same command: nothing that was acknowledged is lost")
 }

@@ -22,7 +22,7 @@ func WriteFile(path string, replace bool, fill func(io.Writer) error) (err error
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*")
 	if err != nil {
-		return fmt.Errorf("cannot write %q: %v", path, err)
+		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -38,7 +38,7 @@ func WriteFile(path string, replace bool, fill func(io.Writer) error) (err error
 	}
 	for _, step := range []func() error{w.Flush, func() error { return f.Chmod(0o644) }, f.Sync, f.Close} {
 		if err := step(); err != nil {
-			return fmt.Errorf("cannot write %q: %v", path, err)
+			return fmt.Errorf("cannot write %q: %w", path, err)
 		}
 	}
 	appear := os.Rename
