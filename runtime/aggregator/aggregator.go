@@ -212,7 +212,7 @@ func FirstRound(f *bundle.Federation) (int, error) {
 // one before, and loads the open one.
 func (a *Aggregator) recover(model *bundle.Model) error {
 	// The initial model may be there; then it must be the same.
-	if _, err := a.o.Journal.WriteModel(a.first, model.WriteSafetensors); err != nil {
+	if err := a.initialModel(model); err != nil {
 		return err
 	}
 	a.round, a.history.Rounds = a.first, a.first
@@ -229,21 +229,14 @@ func (a *Aggregator) recover(model *bundle.Model) error {
 			return err
 		}
 		if closing.Previous != a.history.outcome || outcome.Closing != decision {
-			return fmt.Errorf("the journal is damaged: the records of round %d do not follow from those before: %w", a.round, schema.ErrInvalid)
+			return journal.Damagef("the records of round %d do not follow from those before", a.round)
 		}
 		a.remember(outcome, record)
 		a.round++
 	}
 	if a.round > a.first {
 		a.o.Log.Info("carrying on", "round", a.round, "rounds", a.plan.Aggregator.Rounds)
-		sum, err := a.o.Journal.ModelSHA256(a.round)
-		if err != nil {
-			return err
-		}
-		if sum != a.history.FinalSHA256 {
-			return fmt.Errorf("the journal is damaged: the model of round %d has SHA-256 %s, was written with %s: %w", a.round, sum, a.history.FinalSHA256, schema.ErrInvalid)
-		}
-		if err := a.checkState(); err != nil {
+		if err := a.checkNewest(); err != nil {
 			return err
 		}
 		if err := a.forget(a.round - 1); err != nil { // which may have been interrupted
@@ -276,7 +269,7 @@ func (a *Aggregator) checkState() error {
 		sum, err = "", nil
 	}
 	if err == nil && sum != a.history.state {
-		err = fmt.Errorf("the journal is damaged: the state of round %d has SHA-256 %q, was written with %q: %w", a.round, sum, a.history.state, schema.ErrInvalid)
+		err = journal.Damagef("%q has SHA-256 %q, was written with %q", journal.StateName(a.round), sum, a.history.state)
 	}
 	return err
 }
@@ -340,13 +333,22 @@ func (a *Aggregator) load() error {
 	if err != nil {
 		return err
 	}
+	_, _, err = a.o.Journal.Closing(a.round)
+	decided := !errors.Is(err, fs.ErrNotExist) // then the results that count are fixed
 	for _, task := range slices.Sorted(maps.Keys(accepted)) {
 		for _, name := range accepted[task] {
 			if !slices.Contains(a.open.assigned[name], task) {
 				continue // the roster has changed since
 			}
-			if err := a.reload(task, name); err != nil {
-				return fmt.Errorf("the journal is damaged: the result of %q for task %q in round %d: %w", name, task, a.round, err)
+			err := a.reload(task, name)
+			if errors.Is(err, errUnreadable) && !decided {
+				if err := a.askAgain(task, name, err); err != nil {
+					return err
+				}
+				continue
+			}
+			if err != nil {
+				return err
 			}
 			a.startDeadline() // work was handed out
 		}
@@ -357,6 +359,9 @@ func (a *Aggregator) load() error {
 // reload accepts a result that is in the journal.
 func (a *Aggregator) reload(task, name string) (err error) {
 	r, err := a.o.Journal.Result(a.round, task, name)
+	if errors.Is(err, journal.ErrDamaged) {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -365,10 +370,11 @@ func (a *Aggregator) reload(task, name string) (err error) {
 	if err == nil {
 		err = a.open.misfit(c)
 	}
-	if err == nil {
-		a.open.accept(c)
+	if err != nil {
+		return journal.Damagef("%q: %w", journal.ResultName(a.round, task, name), err)
 	}
-	return err
+	a.open.accept(c)
+	return nil
 }
 
 // pending lists the tasks of a collaborator that have no result yet, in order.

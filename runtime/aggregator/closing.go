@@ -25,7 +25,7 @@ func (a *Aggregator) closeRound() error {
 			if _, has := a.open.has[name][task.Name]; !has {
 				continue
 			}
-			entry, err := a.resultEntry(task.Name, name)
+			entry, err := a.resultEntry(task.Name, name, a.round)
 			if err != nil {
 				return err
 			}
@@ -39,8 +39,8 @@ func (a *Aggregator) closeRound() error {
 	return a.finish(closing, sum)
 }
 
-func (a *Aggregator) resultEntry(task, name string) (journal.ResultEntry, error) {
-	r, err := a.o.Journal.Result(a.round, task, name)
+func (a *Aggregator) resultEntry(task, name string, round int) (journal.ResultEntry, error) {
+	r, err := a.o.Journal.Result(round, task, name)
 	if err != nil {
 		return journal.ResultEntry{}, err
 	}
@@ -50,7 +50,7 @@ func (a *Aggregator) resultEntry(task, name string) (journal.ResultEntry, error)
 // finish makes the next model and the outcome of a decided round. All it writes
 // is a function of the closing, so doing it twice changes nothing.
 func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
-	outcome, improved, err := a.engine.Next(closing, closingSum, a.history.Best)
+	outcome, improved, err := a.next(closing, closingSum)
 	if err != nil {
 		return err
 	}

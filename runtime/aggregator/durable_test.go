@@ -32,7 +32,7 @@ const (
 // that loses values and an optimizer with a memory, in a process that kills itself
 // right before a durable step of the journal, which is right after the one before.
 // Started again it must come to the same final model, and must have every result
-// that was acknowledged. Every twelfth step is tried, each with FX_EVERY_STEP=1.
+// that was acknowledged. Every sixteenth step is tried, each with FX_EVERY_STEP=1.
 func TestKilledAtEveryDurableStep(t *testing.T) {
 	calm := t.TempDir()
 	all, steps, err := durableRun(t, calm, 0)
@@ -49,7 +49,7 @@ func TestKilledAtEveryDurableStep(t *testing.T) {
 			t.Errorf("no durable step is %q", what)
 		}
 	}
-	stride := 12
+	stride := 16
 	if os.Getenv("FX_EVERY_STEP") != "" {
 		stride = 1
 	}

@@ -232,11 +232,9 @@ func TestOldResultsAreForgotten(t *testing.T) {
 }
 
 // TestDamageIsNoticedAtTheStart changes one file of a journal that has a closed
-// round: the aggregator must not go on from it.
+// round, which nothing can make anew: the aggregator must not go on from it.
 func TestDamageIsNoticedAtTheStart(t *testing.T) {
 	tests := map[string]struct{ file, old, new string }{
-		"the model":           {"models/000001.safetensors", "F32", "F16"},
-		"the initial model":   {"models/000000.safetensors", "F32", "F16"},
 		"a decision":          {"rounds/000000/closing.json", `"data_size": 100`, `"data_size": 900`},
 		"an outcome":          {"rounds/000000/outcome.json", `"round": 0`, `"round": 0,"closing": "00"`},
 		"a result under way":  {"rounds/000001/results/_train/_one.pb", "trained", "drained"},

@@ -1,7 +1,6 @@
 package aggregator
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -122,26 +121,6 @@ func TestOldStateIsForgotten(t *testing.T) {
 		}
 		b.restart()
 		b.stop()
-	}
-}
-
-func TestDamagedStateIsNoticedAtTheStart(t *testing.T) {
-	damage := map[string]func(path string) error{
-		"changed": func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
-		"gone":    os.Remove,
-	}
-	for name, do := range damage {
-		b := &testbed{t: t, dir: t.TempDir(), edit: momentum}
-		b.mustStart()
-		b.report("one", 0, traceTasks...)
-		b.report("two", 0, traceTasks...)
-		b.stop()
-		if err := do(filepath.Join(b.dir, "journal/state/000001.safetensors")); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.start(); err == nil || !strings.Contains(err.Error(), "the journal is damaged: the state of round 1") {
-			t.Errorf("%s: error %v, want one about damage", name, err)
-		}
 	}
 }
 

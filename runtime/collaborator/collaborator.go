@@ -73,6 +73,7 @@ type collaborator struct {
 	report   Report
 	pipeline codec.Pipeline
 	reported map[string]bool // "round/task" that the aggregator has taken from this process
+	whole    map[string]bool // finished tasks whose output was seen to be whole
 	round    int             // the round whose model file is in scratch
 	model    string          // its path, "" before the first
 	digest   string          // its SHA-256
@@ -104,6 +105,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		},
 		report:   Report{FederationID: o.Plan.FederationID, Collaborator: o.Name},
 		reported: map[string]bool{},
+		whole:    map[string]bool{},
 		round:    -1,
 	}
 	err = c.loop(ctx)

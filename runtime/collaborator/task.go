@@ -25,7 +25,8 @@ import (
 type record struct {
 	Metrics  []taskrunner.Metric `json:"metrics"`
 	DataSize int                 `json:"data_size"`
-	Tensors  string              `json:"tensors"` // name of the output in the store, "" if there is none
+	Tensors  string              `json:"tensors"`          // name of the output in the store, "" if there is none
+	SHA256   string              `json:"sha256,omitempty"` // of the output
 }
 
 const maxRecord = 1 << 20
@@ -65,8 +66,16 @@ func (c *collaborator) result(ctx context.Context, round int, task schema.Task) 
 	}
 	base := fmt.Sprintf("rounds/%06d/%s-%s", round, hexName(task.Name), digest)
 	var done record
-	if err := c.read(base+".json", &done); !errors.Is(err, fs.ErrNotExist) {
-		return &done, err
+	err = c.kept(base, &done)
+	if err == nil {
+		return &done, nil
+	}
+	if errors.Is(err, schema.ErrInvalid) {
+		c.Log.Warn("a finished task is damaged, it is done again", "round", round, "task", task.Name, "reason", err.Error())
+		err = errors.Join(c.Store.Remove(base+".json"), c.Store.Remove(base+".safetensors"))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	output := filepath.Join(c.Scratch, "output.safetensors")
 	if err := os.Remove(output); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,15 +91,44 @@ func (c *collaborator) result(ctx context.Context, round int, task schema.Task) 
 	done = record{Metrics: got.Metrics, DataSize: got.DataSize}
 	if got.Tensors {
 		done.Tensors = base + ".safetensors"
-		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyOutput(w, got.File, output) }); err != nil {
+		h := sha256.New()
+		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyOutput(io.MultiWriter(w, h), got.File, output) }); err != nil {
 			return nil, err
 		}
+		done.SHA256 = hex.EncodeToString(h.Sum(nil))
 	}
+	c.whole[base] = true
 	return &done, c.keep(base+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(done) })
 }
 
 // hexName makes a file name of any task name.
 func hexName(s string) string { return hex.EncodeToString([]byte(s)) }
+
+// kept reads a finished task that an earlier process, or this one, has kept, and
+// sees once a process that its output is what it was. What is damaged wraps
+// schema.ErrInvalid.
+func (c *collaborator) kept(base string, done *record) error {
+	if err := c.read(base+".json", done); err != nil || done.Tensors == "" || done.SHA256 == "" || c.whole[base] {
+		return err
+	}
+	o, err := c.Store.Open(done.Tensors)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%q is missing: %w", done.Tensors, schema.ErrInvalid)
+	}
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, io.NewSectionReader(o, 0, o.Size()))
+	if err := errors.Join(err, o.Close()); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != done.SHA256 {
+		return fmt.Errorf("%q has SHA-256 %s, was written with %s: %w", done.Tensors, sum, done.SHA256, schema.ErrInvalid)
+	}
+	c.whole[base] = true
+	return nil
+}
 
 func (c *collaborator) read(name string, done *record) error {
 	o, err := c.Store.Open(name)

@@ -77,7 +77,7 @@ type Ledger struct {
 func OpenLedger(path string, now func() time.Time) (*Ledger, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the egress ledger: %v", err)
+		return nil, fmt.Errorf("cannot open the egress ledger: %w", err)
 	}
 	l := &Ledger{chain: chain{spent: newSpent()}, f: f, now: now}
 	whole, _, err := l.read(f, nil)

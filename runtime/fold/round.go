@@ -113,7 +113,7 @@ func (f *fold) add(task schema.Task, closing journal.Closing) error {
 		}
 		f.results = append(f.results, r)
 		if r.SHA256 != e.SHA256 {
-			return fmt.Errorf("the journal is damaged: the result of %q has SHA-256 %s, was accepted with %s", e.Collaborator, r.SHA256, e.SHA256)
+			return journal.Damagef("the result of %q has SHA-256 %s, was accepted with %s", e.Collaborator, r.SHA256, e.SHA256)
 		}
 		from = append(from, contribution{name: e.Collaborator, weight: float64(e.DataSize), result: r})
 	}

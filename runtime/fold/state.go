@@ -2,7 +2,6 @@ package fold
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -78,14 +77,14 @@ func (s *state) load(t *aggregation.Tensor, task string, slots []string) error {
 	}
 	steps, err := strconv.Atoi(text)
 	if err != nil || steps < 1 {
-		return fmt.Errorf("the journal is damaged: the state of tensor %q has made %q steps", t.Name, text)
+		return journal.Damagef("the state of tensor %q has made %q steps", t.Name, text)
 	}
 	t.Step = steps
 	for _, slot := range slots {
 		name := stateName(task, slot, t.Name)
 		info, ok := s.old.Info(name)
 		if !ok || info.Elements() != t.Elements {
-			return fmt.Errorf("the journal is damaged: the state has no tensor %q of %d values", name, t.Elements)
+			return journal.Damagef("the state has no tensor %q of %d values", name, t.Elements)
 		}
 		section, err := s.old.Section(name)
 		if err != nil {

@@ -134,7 +134,11 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		KeepRounds: keep, Closed: signed.closed,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the aggregator: %w", err)
+		err = fmt.Errorf("cannot start the aggregator: %w", err)
+		if errors.Is(err, journal.ErrDamaged) {
+			err = ui.Hint(err, "fxrun journal show %s --digests names what is damaged; put those files back from a copy, or begin anew with another --state", dir)
+		}
+		return nil, err
 	}
 	listener, err := listen(c.String("bind"), network.Port)
 	if err != nil {

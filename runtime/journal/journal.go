@@ -148,7 +148,7 @@ func (j *Journal) create(name string, write func(io.Writer) error) (string, erro
 	}
 	existing, err := j.digest(name)
 	if err == nil && existing != sum {
-		err = fmt.Errorf("the journal is damaged: %q has SHA-256 %s, the same work done again gives %s", name, existing, sum)
+		err = Damagef("%q has SHA-256 %s, the same work done again gives %s", name, existing, sum)
 	}
 	return sum, err
 }
@@ -174,7 +174,7 @@ func (j *Journal) read(name string, v any) error {
 		return fmt.Errorf("cannot read %q of the journal: %v", name, err)
 	}
 	if err := schema.DecodeJSON(name, b, maxRecord, v); err != nil {
-		return fmt.Errorf("the journal is damaged: %w", err)
+		return Damagef("%w", err)
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func escape(s string) string { return "_" + url.PathEscape(s) }
 func unescape(s string) (string, error) {
 	rest, ok := strings.CutPrefix(s, "_")
 	if !ok {
-		return "", fmt.Errorf("the journal is damaged: %q is no escaped name", s)
+		return "", Damagef("%q is no escaped name", s)
 	}
 	return url.PathUnescape(rest)
 }
@@ -281,7 +281,7 @@ func (j *Journal) Result(round int, task, collaborator string) (*Result, error) 
 	}
 	r, err := ScanResults(o, o.Size())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the journal is damaged: %q: %w", name, err), o.Close())
+		return nil, errors.Join(Damagef("%q: %w", name, err), o.Close())
 	}
 	sum, err := j.digest(name)
 	if err != nil {
@@ -302,7 +302,7 @@ func (j *Journal) Accepted(round int) (map[string][]string, error) {
 		task, file, _ := strings.Cut(strings.TrimPrefix(n, prefix+"/"), "/")
 		base, ok := strings.CutSuffix(file, ".pb")
 		if !ok {
-			return nil, fmt.Errorf("the journal is damaged: %q is no result", n)
+			return nil, Damagef("%q is no result", n)
 		}
 		t, err1 := unescape(task)
 		c, err2 := unescape(base)
@@ -350,7 +350,7 @@ func (j *Journal) Steps(round int) (*Steps, error) {
 	}
 	tensors, err := tensor.ScanModel(o, o.Size())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the journal is damaged: %q: %w", stepsName(round), err), o.Close())
+		return nil, errors.Join(Damagef("%q: %w", stepsName(round), err), o.Close())
 	}
 	return &Steps{Object: o, Tensors: tensors}, nil
 }

@@ -49,7 +49,7 @@ func (j *Journal) Peers() (map[string][]*x509.Certificate, error) {
 		}
 		c, err := j.certificate(n)
 		if err != nil {
-			return nil, fmt.Errorf("the journal is damaged: %q: %w", n, err)
+			return nil, Damagef("%q: %w", n, err)
 		}
 		found[collaborator] = append(found[collaborator], c)
 	}
