@@ -91,6 +91,9 @@ func (c *collaborator) result(ctx context.Context, round int, task schema.Task) 
 	done = record{Metrics: got.Metrics, DataSize: got.DataSize}
 	if got.Tensors {
 		done.Tensors = base + ".safetensors"
+		if err := c.Store.Remove(done.Tensors); err != nil { // of a process that was killed before its record
+			return nil, err
+		}
 		h := sha256.New()
 		if err := c.keep(done.Tensors, func(w io.Writer) error { return copyOutput(io.MultiWriter(w, h), got.File, output) }); err != nil {
 			return nil, err
