@@ -186,6 +186,9 @@ done
 progress
 wait "$aggregator" || { code=$?; cat ./*.log >&2; exit $code; }
 
+say "The aggregator has signed what it did; an auditor makes every round anew that its journal still has"
+run fxctl receipt verify state/aggregator/receipt.json --bundle ward.fxb --state state/aggregator
+
 final=state/aggregator/save/final.safetensors
 case $template in
   no-op) ;;

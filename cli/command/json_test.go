@@ -15,6 +15,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	for page, results := range map[string][]any{
 		"ca.md":     {caInitResult{}, caSignResult{}},
 		"cert.md":   {certRequestResult{}, certImportResult{}, certInspectResult{}, certVerifyResult{}},
+		"receipt.md": {receiptVerifyResult{}, receiptShowResult{}},
 		"bundle.md": {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
 	} {
 		text, err := os.ReadFile("../../docs/" + page)
