@@ -13,10 +13,10 @@ import (
 // in the section "For scripts" of the command's page.
 func TestJSONIsDocumented(t *testing.T) {
 	for page, results := range map[string][]any{
-		"ca.md":     {caInitResult{}, caSignResult{}},
-		"cert.md":   {certRequestResult{}, certImportResult{}, certInspectResult{}, certVerifyResult{}},
+		"ca.md":      {caInitResult{}, caSignResult{}},
+		"cert.md":    {certRequestResult{}, certImportResult{}, certInspectResult{}, certVerifyResult{}},
 		"receipt.md": {receiptVerifyResult{}, receiptShowResult{}},
-		"bundle.md": {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
+		"bundle.md":  {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
 	} {
 		text, err := os.ReadFile("../../docs/" + page)
 		if err != nil {

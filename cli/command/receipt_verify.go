@@ -114,7 +114,7 @@ func runReceiptVerify(c *cli.Context, o receiptVerifyOptions) (*receiptVerifyRes
 	}
 	r := &receiptVerifyResult{
 		File: o.file, JudgedAt: o.at.UTC(), Fingerprint: identity.Fingerprint(s.Leaf.Raw), FederationID: s.FederationID,
-		BundleID: s.Receipt.Bundle.ID, Complete: s.Complete, Rounds: len(s.Rounds), FinalSHA256: s.Final.SHA256,
+		BundleID: s.Bundle.ID, Complete: s.Complete, Rounds: len(s.Rounds), FinalSHA256: s.Final.SHA256,
 		Unproven: s.Unproven, Reasons: []string{}, receipt: s.Receipt,
 	}
 	if err := r.signed(s, o); err != nil {
@@ -215,8 +215,8 @@ func (r *receiptVerifyResult) approved(c *cli.Context, s *receipt.Signed, o rece
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if id := b.ID().String(); id != s.Receipt.Bundle.ID {
-		r.Reasons = append(r.Reasons, fmt.Sprintf("it is about the bundle %s, %q is %s", s.Receipt.Bundle.ID, o.bundle, id))
+	if id := b.ID().String(); id != s.Bundle.ID {
+		r.Reasons = append(r.Reasons, fmt.Sprintf("it is about the bundle %s, %q is %s", s.Bundle.ID, o.bundle, id))
 		return &ranBundle{close: b.Close}, nil
 	}
 	v, err := b.Verify(c.Context, judges.anchors, judges.policy, judges.sidecar, o.at)

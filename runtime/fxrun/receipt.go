@@ -95,6 +95,7 @@ func (r *receipts) write(path string, span receipt.Span) error {
 	if err != nil {
 		return err
 	}
+	r.facts.InitialModel = built.InitialModel // does not change, and may be large
 	signed, err := built.Sign(key, leaf)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (o Overlay) Open(name string) (Object, error) {
 func (o Overlay) List(prefix string) ([]string, error) {
 	top, err1 := o.Top.List(prefix)
 	base, err2 := o.Base.List(prefix)
-	names := append(top, base...)
+	names := slices.Concat(top, base)
 	slices.Sort(names)
 	return slices.Compact(names), errors.Join(err1, err2)
 }

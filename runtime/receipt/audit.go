@@ -13,8 +13,10 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"fx/bundle"
+	"fx/ca/identity"
 	"fx/runtime/fold"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
@@ -74,8 +76,8 @@ func (r *Receipt) Audit(ctx context.Context, o AuditOptions) (*Audit, error) {
 		return nil, err
 	}
 	w.journal = j
-	if f.Bundle != r.Bundle.ID || f.FederationID != r.FederationID {
-		return nil, fmt.Errorf("the journal is that of %q with bundle %s, the receipt is about %q with bundle %s", f.FederationID, f.Bundle, r.FederationID, r.Bundle.ID)
+	if f.Bundle != r.Bundle.ID || f.FederationID != r.FederationID || !strings.HasPrefix(f.Participant, r.AggregatorID) {
+		return nil, identity.Untrustedf("the journal is that of %q with bundle %s, the receipt is about that of %q with bundle %s", f.Participant, f.Bundle, r.AggregatorID, r.Bundle.ID)
 	}
 	if err := w.initial(); err != nil {
 		return nil, err

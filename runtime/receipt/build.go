@@ -24,6 +24,8 @@ type Facts struct {
 	Plan       *schema.Resolved
 	TaskGroup  string
 	Leaf       *x509.Certificate // of the aggregator that signs
+
+	InitialModel string // its SHA-256, "" if it is still to be read from the journal
 }
 
 // Span is the rounds that a receipt is about.
@@ -52,8 +54,10 @@ func Build(j *journal.Journal, f Facts, span Span) (*Receipt, error) {
 		r.Tasks = append(r.Tasks, Task{Name: t.Name, Algorithm: algorithm})
 	}
 	var err error
-	if r.InitialModel, err = j.ModelSHA256(span.First); err != nil {
-		return nil, err
+	if r.InitialModel = f.InitialModel; r.InitialModel == "" {
+		if r.InitialModel, err = j.ModelSHA256(span.First); err != nil {
+			return nil, err
+		}
 	}
 	var best *journal.BestSelection
 	for n := span.First; n < span.Next; n++ {
@@ -132,17 +136,17 @@ func (r *Receipt) roster(j *journal.Journal, leaf *x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	sent := map[string]bool{} // by everybody who was to take part in a round
+	names, sent := map[string]bool{}, map[string]bool{}
 	for _, round := range r.Rounds {
-		for _, name := range round.Stragglers {
-			sent[name] = sent[name]
+		for _, name := range slices.Concat(round.Done, round.Stragglers) {
+			names[name] = true
 		}
-		for _, name := range round.Done {
-			sent[name] = true
+		for _, e := range round.Results {
+			sent[e.Collaborator] = true
 		}
 	}
 	var roleless, unknown []string
-	for _, name := range slices.Sorted(maps.Keys(sent)) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		m := Member{Name: name, Certificates: []Certificate{}}
 		for _, c := range peers[name] {
 			sum := sha256.Sum256(c.Raw)
@@ -161,7 +165,7 @@ func (r *Receipt) roster(j *journal.Journal, leaf *x509.Certificate) error {
 		r.Unproven = append(r.Unproven, "that the signer is an aggregator: its certificate was made by OpenFL and says no role")
 	}
 	if len(roleless) > 0 {
-		r.Unproven = append(r.Unproven, fmt.Sprintf("that %s are collaborators: their certificates were made by OpenFL and say no role", strings.Join(roleless, ", ")))
+		r.Unproven = append(r.Unproven, fmt.Sprintf("that each of %s is a collaborator: the certificate was made by OpenFL and says no role", strings.Join(roleless, ", ")))
 	}
 	if len(unknown) > 0 {
 		r.Unproven = append(r.Unproven, fmt.Sprintf("by which certificates the results of %s came: the journal was begun before they were recorded", strings.Join(unknown, ", ")))
