@@ -20,6 +20,7 @@ import (
 	openflpb "fx/proto"
 	"fx/runtime/aggregation"
 	"fx/runtime/assigner"
+	"fx/runtime/codec"
 	"fx/runtime/fold"
 	"fx/runtime/journal"
 	"fx/runtime/straggler"
@@ -68,6 +69,7 @@ type Aggregator struct {
 	federation transport.Federation
 	policy     straggler.Policy
 	engine     *fold.Engine
+	pipeline   codec.Pipeline
 	algorithms map[string]*aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
 	first      int // the initial model's round
@@ -184,7 +186,7 @@ func (a *Aggregator) components(f *bundle.Federation) error {
 	if a.engine, err = fold.New(fold.Options{Plan: a.plan, Model: infos, Journal: a.o.Journal}); err != nil {
 		return err
 	}
-	a.algorithms = a.engine.Algorithms()
+	a.algorithms, a.pipeline = a.engine.Algorithms(), a.engine.Pipeline()
 	for _, t := range a.plan.Tasks {
 		a.tasks[t.Name] = t
 	}

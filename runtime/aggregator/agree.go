@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"fx/runtime/fold"
 	"fx/runtime/journal"
 )
 
@@ -33,11 +32,11 @@ func (a *Aggregator) contents(from string, r *journal.Results) (contents, error)
 		return c, fmt.Errorf("data_size is %d; it is a number of samples, or -1", c.samples)
 	}
 	for _, t := range r.Tensors {
-		info, err := a.engine.Describe(t)
+		info, err := a.describe(t)
 		if err != nil {
 			return c, err
 		}
-		key, trains := fold.Key(t), fold.Trained(t)
+		key, trains := tensorKey(t), isTrained(t)
 		if _, twice := c.shapes[key]; twice || trains && c.trained[t.Name] {
 			return c, fmt.Errorf("tensor %q is there twice", t.Name)
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"fx/runtime/codec"
-	"fx/runtime/fold"
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
 )
@@ -30,7 +29,7 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 		if err := a.checkTensor(model, t, r.Round); err != nil {
 			return c, err
 		}
-		_, values, err := a.engine.Decode(t, data)
+		_, values, err := a.decode(t, data)
 		if err != nil {
 			return c, err
 		}
@@ -48,7 +47,7 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 }
 
 func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int32) error {
-	info, err := a.engine.Describe(t)
+	info, err := a.describe(t)
 	if err != nil {
 		return err
 	}
@@ -57,9 +56,9 @@ func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int
 	switch {
 	case t.Report && info.Elements() != 1:
 		return fmt.Errorf("metric %q has %d values instead of one", t.Name, info.Elements())
-	case !fold.Trained(t) && (delta || lossy):
+	case !isTrained(t) && (delta || lossy):
 		return fmt.Errorf("tensor %q has the tags %q; only what was trained travels as a difference or with loss", t.Name, t.Tags)
-	case !fold.Trained(t):
+	case !isTrained(t):
 		return nil
 	case ok && !slices.Equal(want.Shape, info.Shape):
 		return fmt.Errorf("tensor %q has shape %v; the model has %v", t.Name, info.Shape, want.Shape)

@@ -36,8 +36,8 @@ func (a *Aggregator) save(planPath string, round int) error {
 		return fmt.Errorf("cannot save the model of round %d: %w", round, err)
 	}
 	err = tensor.WriteFile(pbuf, true, func(w io.Writer) error {
-		return codec.WriteModel(w, a.engine.Pipeline(), model.File, a.engine.Initial,
-			func(name string) uint64 { return a.engine.Seed(name, round) })
+		return codec.WriteModel(w, a.pipeline, model.File, a.engine.Initial,
+			func(name string) uint64 { return a.seed(name, round) })
 	})
 	if err != nil {
 		return err

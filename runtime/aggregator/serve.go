@@ -106,14 +106,14 @@ func (a *Aggregator) whole(name string, round int) (*openflpb.NamedTensor, error
 	if err != nil {
 		return nil, err
 	}
-	return a.encode(codec.Lossless(a.engine.Pipeline()), info, round, tensor.ModelTags(), section)
+	return a.encode(codec.Lossless(a.pipeline), info, round, tensor.ModelTags(), section)
 }
 
 // encode makes a message of a tensor.
 func (a *Aggregator) encode(p codec.Pipeline, info tensor.Info, round int, tags []string, values io.Reader) (*openflpb.NamedTensor, error) {
 	tags = append([]string{codec.Tag(p)}, tags...)
 	slices.Sort(tags)
-	source, err := p.Encode(tensor.Named{Name: info.Name, Round: int32(round), Tags: tags}, info, values, a.engine.Seed(info.Name, round))
+	source, err := p.Encode(tensor.Named{Name: info.Name, Round: int32(round), Tags: tags}, info, values, a.seed(info.Name, round))
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (a *Aggregator) encode(p codec.Pipeline, info tensor.Info, round int, tags 
 // that of the round before: as it was encoded for the model where the pipeline
 // loses values, else made anew.
 func (a *Aggregator) stepTo(name string, round int) (*openflpb.NamedTensor, error) {
-	if a.engine.Pipeline().Lossy() {
+	if a.pipeline.Lossy() {
 		if t, err := a.keptStep(name, round); t != nil || err != nil {
 			return t, err
 		}
@@ -159,7 +159,7 @@ func (a *Aggregator) stepTo(name string, round int) (*openflpb.NamedTensor, erro
 		}
 	}
 	difference(values[0], values[1])
-	return a.encode(a.engine.Pipeline(), info, round, []string{"aggregated", codec.TagDelta}, bytes.NewReader(tensor.AppendFloat32s(nil, values[1])))
+	return a.encode(a.pipeline, info, round, []string{"aggregated", codec.TagDelta}, bytes.NewReader(tensor.AppendFloat32s(nil, values[1])))
 }
 
 // keptStep is the difference as the journal has it; nil if there is none.
@@ -220,12 +220,12 @@ func (a *Aggregator) sentFor(collaborator, task, name string, round int) (*openf
 		return nil, err
 	}
 	defer func() { _ = result.Close() }() // read only
-	i := slices.IndexFunc(result.Tensors, func(t tensor.Named) bool { return t.Name == name && fold.Trained(t) })
+	i := slices.IndexFunc(result.Tensors, func(t tensor.Named) bool { return t.Name == name && isTrained(t) })
 	if i < 0 {
 		return nil, fs.ErrNotExist
 	}
 	t := result.Tensors[i]
-	info, values, err := a.engine.Decode(t, result)
+	info, values, err := a.decode(t, result)
 	if err != nil {
 		return nil, err
 	}
@@ -241,5 +241,5 @@ func (a *Aggregator) sentFor(collaborator, task, name string, round int) (*openf
 		}
 		values = fold.Sum(name, values, aggregation.FromReader(base))
 	}
-	return a.encode(codec.Lossless(a.engine.Pipeline()), info, round, []string{"trained", collaborator}, values)
+	return a.encode(codec.Lossless(a.pipeline), info, round, []string{"trained", collaborator}, values)
 }

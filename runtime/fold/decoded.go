@@ -24,7 +24,7 @@ type decodedTensor struct {
 // source is what a collaborator sent, to be read in blocks: of a difference, the
 // difference.
 func (d *decodedTensor) source(c contribution) (aggregation.Source, error) {
-	p, err := d.a.pipelineOf(c.tensor)
+	p, err := d.a.PipelineOf(c.tensor)
 	if err != nil {
 		return nil, err
 	}

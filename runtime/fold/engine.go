@@ -70,8 +70,8 @@ func (a *Engine) Seed(name string, round int) uint64 {
 	return codec.Seed(a.plan.FederationID, a.plan.AggregatorID, name, round)
 }
 
-// pipelineOf is what encoded a tensor, by its tags.
-func (a *Engine) pipelineOf(t tensor.Named) (codec.Pipeline, error) {
+// PipelineOf is what encoded a tensor, by its tags.
+func (a *Engine) PipelineOf(t tensor.Named) (codec.Pipeline, error) {
 	lossy, lossless := journal.HasTag(t, codec.TagLossy), journal.HasTag(t, codec.TagLossless)
 	switch {
 	case lossy == lossless:
@@ -86,7 +86,7 @@ func (a *Engine) pipelineOf(t tensor.Named) (codec.Pipeline, error) {
 
 // Describe says what a tensor holds, by its metadata.
 func (a *Engine) Describe(t tensor.Named) (tensor.Info, error) {
-	p, err := a.pipelineOf(t)
+	p, err := a.PipelineOf(t)
 	if err != nil {
 		return tensor.Info{}, err
 	}
@@ -96,7 +96,7 @@ func (a *Engine) Describe(t tensor.Named) (tensor.Info, error) {
 // Decode returns the values of a tensor as it was sent: of a difference, the
 // difference.
 func (a *Engine) Decode(t tensor.Named, r io.ReaderAt) (tensor.Info, io.Reader, error) {
-	p, err := a.pipelineOf(t)
+	p, err := a.PipelineOf(t)
 	if err != nil {
 		return tensor.Info{}, nil, err
 	}
