@@ -56,8 +56,8 @@ func TestDamageIsMended(t *testing.T) {
 			"changed": func(b []byte) []byte { b[0] ^= 0x80; return b },
 			"gone":    nil,
 		} {
-			if name == "a result of the open round" && how == "empty" {
-				continue // no result of a task is an empty message, and what is not there is asked for
+			if name != "the newest model" && (how == "empty" || how == "changed") {
+				continue // one file for all ways, all files for the two that differ most
 			}
 			t.Run(name+" "+how, func(t *testing.T) {
 				b := half(t)

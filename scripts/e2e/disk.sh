@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/lib.sh
-kills=${1:-${FX_DISK_KILLS:-6}}
+kills=${1:-${FX_DISK_KILLS:-4}}
 skip() {
   echo "disk.sh: skipped: $1"
   [ "${CI:-}" != true ] || exit 1
