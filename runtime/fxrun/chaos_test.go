@@ -84,7 +84,7 @@ func (c *chaos) total() (n int) {
 	return n
 }
 
-// cuts relays, and resets every eighth connection at a random byte. A request
+// cuts relays, and resets every fifth connection at a random byte. A request
 // without results has some 2,500 bytes in either direction, handshake included.
 func (c *chaos) cuts(seed uint64) func(net.Conn) {
 	const small, large = 2_500, 22_000
@@ -92,7 +92,7 @@ func (c *chaos) cuts(seed uint64) func(net.Conn) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	return func(conn net.Conn) {
 		mu.Lock()
-		cut, up, limit := random.IntN(8) == 0, random.IntN(2) == 0, random.Int64N(large)
+		cut, up, limit := random.IntN(5) == 0, random.IntN(2) == 0, random.Int64N(large)
 		mu.Unlock()
 		to, from, counter := int64(-1), limit, &c.downloads
 		switch {

@@ -130,6 +130,12 @@ var faults = []fault{
 		s.front.answer(t, serving(s.ca.certificate(identity.Aggregator, "localhost", 30*day, year)))
 		return attempt{}
 	}, transport.CauseClockSkew, 6, true, "", ""},
+	{"both certificates past their time", func(t *testing.T, s *stage) attempt {
+		c := s.ca.certificate(identity.Aggregator, "localhost", -hour, 2*time.Second)
+		log := s.aggregator("127.0.0.3", "fed1.fxb", s.server("localhost", c))
+		until(t, 5*time.Second, "the certificate's end", func() bool { return time.Now().After(c.Leaf.NotAfter) })
+		return attempt{log: log, certs: s.certs("hospital-a", s.ca.certificate(identity.Collaborator, "hospital-a", -9*day, -2*day))}
+	}, transport.CauseClockSkew, 6, true, transport.CauseExpired, "127.0.0.1:"},
 	{"revoked, and the site does not know", func(t *testing.T, s *stage) attempt {
 		c := s.ca.certificate(identity.Collaborator, "hospital-a", -hour, year)
 		replace(t, filepath.Join(s.dir, "hub", identity.CRLFile), s.ca.revoke(2, hour, c))

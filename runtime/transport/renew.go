@@ -53,9 +53,10 @@ func (l *flawLog) note(cause Cause, addr, detail string) {
 }
 
 // instead is the failure that says what a person has to mend, where the network
-// alone would be waited for in vain.
+// alone would be waited for in vain. Evidence against a clock stands: by that
+// clock the own certificate is out of order, too.
 func (cr Credentials) instead(f *Failure, now time.Time) *Failure {
-	if !f.Retry() {
+	if !f.Retry() || f.Cause == CauseClockSkew || f.Cause == CauseNotYetValid {
 		return f
 	}
 	cause, detail, found := cr.ownFlaw(now)
