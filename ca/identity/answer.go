@@ -13,6 +13,7 @@ import (
 type Answer struct {
 	Leaf    *x509.Certificate
 	Roots   []*x509.Certificate // self-signed
+	Links   []*x509.Certificate // of a newer root's key, signed by an older root; in no chain file
 	Network []*x509.Certificate // CAs of TLS identities
 	Signing []*x509.Certificate // CAs of publishers and reviewers
 	CRLs    []*x509.RevocationList
@@ -51,6 +52,7 @@ func ParseAnswer(data []byte) (*Answer, error) {
 			return nil, Invalidf("PEM block %d is %q; an answer has certificates, then revocation lists", i+1, b.Type)
 		}
 	}
+	a.sortLinks()
 	if len(a.Roots) == 0 || len(a.Network) == 0 || len(a.Signing) == 0 {
 		return nil, Invalidf("an answer has a root, a network CA and a signing CA; found %d, %d and %d", len(a.Roots), len(a.Network), len(a.Signing))
 	}
@@ -77,10 +79,28 @@ func (a *Answer) add(c *x509.Certificate) error {
 	return nil
 }
 
+// sortLinks tells links from network CAs: a link is about a root's key.
+func (a *Answer) sortLinks() {
+	isLink := func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(a.Roots, func(r *x509.Certificate) bool {
+			return bytes.Equal(r.RawSubject, c.RawSubject) && bytes.Equal(r.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
+		})
+	}
+	for _, c := range a.Network {
+		if isLink(c) {
+			a.Links = append(a.Links, c)
+		}
+	}
+	a.Network = slices.DeleteFunc(a.Network, isLink)
+}
+
 // Encode writes what [ParseAnswer] reads.
 func (a *Answer) Encode() []byte {
-	certs := append([]*x509.Certificate{a.Leaf}, a.Roots...)
-	certs = append(append(certs, a.Network...), a.Signing...)
+	var certs []*x509.Certificate
+	if a.Leaf != nil {
+		certs = append(certs, a.Leaf)
+	}
+	certs = slices.Concat(certs, a.Roots, a.Links, a.Network, a.Signing)
 	return append(EncodeCertificates(certs...), EncodeCRLs(a.CRLs...)...)
 }
 
