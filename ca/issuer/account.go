@@ -40,8 +40,8 @@ func newAccount(records []*Record) *account {
 }
 
 // openAccount reads the records of a CA folder.
-func openAccount(dir string) (*account, error) {
-	records, err := readRecords(dir)
+func (ca *CA) openAccount() (*account, error) {
+	records, err := ca.Records()
 	if err != nil {
 		return nil, err
 	}

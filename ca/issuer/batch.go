@@ -45,7 +45,7 @@ func (ca *CA) SignAll(ctx context.Context, jobs []Job, handOut func([]Outcome) e
 		return err
 	}
 	defer unlock()
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (ca *CA) SignAll(ctx context.Context, jobs []Job, handOut func([]Outcome) e
 				records = append(records, out[i].Issued.Record)
 			}
 		}
-		if err := appendRecords(ca.dir, records...); err != nil {
+		if err := ca.appendRecords(records...); err != nil {
 			return err
 		}
 		if err := handOut(out); err != nil {

@@ -190,7 +190,7 @@ func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey
 	}
 	r := newRecord(cert, k, s.Created)
 	r.Issuer, r.Name, r.Federation = Root, string(k), s.Federation
-	if err := appendRecords(dir, r); err != nil {
+	if err := writeRecords(dir, r); err != nil {
 		return nil, err
 	}
 	return cert, identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(cert), 0o644)

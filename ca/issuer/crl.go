@@ -65,7 +65,7 @@ func (ca *CA) rootRevoked(a *account, n int) bool {
 // used for keys stored in clear. revoking are serials that are about to be
 // revoked, which may need a root's key.
 func (ca *CA) UnlockLists(passphrase []byte, revoking ...string) error {
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (ca *CA) IssueCRLs(ctx context.Context, days int) ([]*List, error) {
 		return nil, err
 	}
 	defer unlock()
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (ca *CA) IssueCRLs(ctx context.Context, days int) ([]*List, error) {
 		}
 		lists, records = append(lists, l), append(records, l.Record)
 	}
-	if err := appendRecords(ca.dir, records...); err != nil {
+	if err := ca.appendRecords(records...); err != nil {
 		return nil, err
 	}
 	return lists, ca.publish(lists, a)

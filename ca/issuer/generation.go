@@ -19,7 +19,7 @@ import (
 type generation struct {
 	kind  Kind
 	n     int                       // 1 is what [Create] made
-	certs map[int]*x509.Certificate // by the generation of the root that signed it; of a root: n is itself, n-1 the link
+	certs map[int]*x509.Certificate // by the generation of the root that signed it; of a root: n is itself, others are links
 	key   crypto.Signer             // if unlocked
 }
 
@@ -136,11 +136,13 @@ func (ca *CA) rootUsable(n int, a *account, now time.Time) bool {
 	return !now.After(c.NotAfter) && !a.isRevoked(c)
 }
 
-// links lists the certificates by which each root vouches for the next.
+// links lists the certificates by which neighbouring roots vouch for each other.
 func (ca *CA) links() (certs []*x509.Certificate) {
 	for _, g := range ca.generations[Root] {
-		if c := g.certs[g.n-1]; c != nil {
-			certs = append(certs, c)
+		for by := 1; by <= ca.State.generationOf(Root); by++ {
+			if c := g.certs[by]; c != nil && by != g.n {
+				certs = append(certs, c)
+			}
 		}
 	}
 	return certs

@@ -166,7 +166,7 @@ func TestRotate(t *testing.T) {
 	for _, tt := range []struct {
 		kind  issuer.Kind
 		certs int // new certificates
-	}{{issuer.Network, 1}, {issuer.Signing, 1}, {issuer.Root, 6}} {
+	}{{issuer.Network, 1}, {issuer.Signing, 1}, {issuer.Root, 7}} {
 		r, err := ca.Rotate(ctx, tt.kind, passphrase)
 		if err != nil {
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(answer.Roots) != 2 || len(answer.Links) != 1 || len(answer.Network) != 4 || len(answer.Signing) != 4 {
+	if len(answer.Roots) != 2 || len(answer.Links) != 2 || len(answer.Network) != 4 || len(answer.Signing) != 4 {
 		t.Errorf("the answer has %d roots, %d links, %d network CAs, %d signing CAs", len(answer.Roots), len(answer.Links), len(answer.Network), len(answer.Signing))
 	}
 	for _, leaf := range []*x509.Certificate{before.Certificate, after.Certificate} {

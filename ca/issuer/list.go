@@ -39,7 +39,7 @@ type Entry struct {
 
 // List is all that was ever issued, oldest first, as it stands now.
 func (ca *CA) List() ([]Entry, error) {
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ type ListState struct {
 // Lists is the state of the revocation lists that the CA has made, and of
 // those that it should make because something was revoked.
 func (ca *CA) Lists() ([]ListState, error) {
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (ca *CA) Lists() ([]ListState, error) {
 // what its certificate says, and a CA of this folder has signed it. It returns
 // how many records there are. Errors wrap [identity.ErrUntrusted].
 func (ca *CA) CheckRecords() (int, error) {
-	records, err := readRecords(ca.dir)
+	records, err := ca.Records()
 	if err != nil {
 		return 0, identity.Untrustedf("%w", err)
 	}
@@ -174,26 +174,26 @@ func (ca *CA) checkRecord(r *Record) error {
 	return nil
 }
 
-// Answered finds the certificate by which a request was answered, if that is
-// still good, and makes the answer again: nothing is signed.
-func (ca *CA) Answered(req *Request) (*Issued, error) {
-	a, err := openAccount(ca.dir)
+// Answers returns a function that finds the certificate by which a request was
+// answered, if it is still good, and makes the answer again: nothing is signed.
+// It returns nil for requests without one.
+func (ca *CA) Answers() (func(req *Request) *Issued, error) {
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range slices.Backward(a.byRequest[req.Fingerprint]) {
-		if a.revoked[r.Serial] != nil || ca.now().After(r.NotAfter) {
-			continue
-		}
-		c, err := x509.ParseCertificate(r.Certificate)
-		if err != nil {
-			return nil, identity.Invalidf("cannot use record %q: %w", r.file(), err)
-		}
-		answer, err := ca.answers(a)
-		if err != nil {
-			return nil, err
-		}
-		return &Issued{Record: r, Certificate: c, Answer: answer(c)}, nil
+	answer, err := ca.answers(a)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	now := ca.now()
+	return func(req *Request) *Issued {
+		for _, r := range slices.Backward(a.byRequest[req.Fingerprint]) {
+			c, err := x509.ParseCertificate(r.Certificate)
+			if a.revoked[r.Serial] == nil && !now.After(r.NotAfter) && err == nil {
+				return &Issued{Record: r, Certificate: c, Answer: answer(c)}
+			}
+		}
+		return nil
+	}, nil
 }

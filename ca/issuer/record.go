@@ -62,8 +62,14 @@ func (r *Record) file() string {
 }
 
 // appendRecords is the one way into the account. When it returns, all records
-// are durable; what was recorded before is an error.
-func appendRecords(dir string, records ...*Record) error {
+// are durable; what was recorded before is an error. The caller holds the
+// folder's lock.
+func (ca *CA) appendRecords(records ...*Record) error { return writeRecords(ca.dir, records...) }
+
+// Records are all records of the CA, in no order that means anything.
+func (ca *CA) Records() ([]*Record, error) { return readRecords(ca.dir) }
+
+func writeRecords(dir string, records ...*Record) error {
 	files := make([]identity.NewFile, len(records))
 	for i, r := range records {
 		data, err := encodeJSON(r)

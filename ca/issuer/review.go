@@ -43,7 +43,7 @@ type Proposal struct {
 // error is all [Refusals] at once, or that the records cannot be read. No key
 // is needed, nothing is written.
 func (ca *CA) Review(req *Request, approved identity.Identity, o Options) (*Proposal, error) {
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (ca *CA) Revoke(ctx context.Context, serials []string, reason string) ([]*R
 		return nil, err
 	}
 	defer unlock()
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (ca *CA) Revoke(ctx context.Context, serials []string, reason string) ([]*R
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("cannot revoke: %w", err)
 	}
-	return records, appendRecords(ca.dir, records...)
+	return records, ca.appendRecords(records...)
 }
 
 // describe names what a record is about in messages.

@@ -35,9 +35,9 @@ type planned struct {
 // new participants work together meanwhile.
 //
 // A new network or signing CA is certified by every root that is valid. A new
-// root certifies all valid network and signing CAs once more, and is itself
-// certified by the root before it, so that participants can follow without
-// comparing a fingerprint again. passphrase opens the keys and encrypts the new
+// root certifies all valid network and signing CAs once more; it and the root
+// before it certify each other, so that participants who know either can follow
+// without comparing a fingerprint again. passphrase opens the keys and encrypts the new
 // one; nil stores it in clear, which is refused if the CA's keys are encrypted.
 //
 // The new generation counts once ca.json says so, which is written last.
@@ -47,7 +47,7 @@ func (ca *CA) Rotate(ctx context.Context, k Kind, passphrase []byte) (*Rotation,
 		return nil, err
 	}
 	defer unlock()
-	a, err := openAccount(ca.dir)
+	a, err := ca.openAccount()
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,8 @@ func (ca *CA) unlockRoots(a *account, passphrase []byte) error {
 
 // planRotation signs the certificates of a rotation, and checks them.
 func (ca *CA) planRotation(k Kind, n int, key crypto.Signer, a *account, now time.Time) (plan []planned, err error) {
-	add := func(kind Kind, n, by int, pub crypto.PublicKey, root *x509.Certificate, rootKey crypto.Signer) error {
-		c, err := ca.certifyCA(kind, n, pub, root, rootKey, now)
+	add := func(kind Kind, n, by int, pub crypto.PublicKey, root *x509.Certificate, rootKey crypto.Signer, until time.Time) error {
+		c, err := ca.certifyCA(kind, n, pub, root, rootKey, now, until)
 		if err == nil {
 			plan = append(plan, planned{kind, n, by, c})
 		}
@@ -122,7 +122,7 @@ func (ca *CA) planRotation(k Kind, n int, key crypto.Signer, a *account, now tim
 	if k != Root {
 		for _, g := range ca.generations[Root] {
 			if ca.rootUsable(g.n, a, now) {
-				if err := add(k, n, g.n, key.Public(), g.certs[g.n], g.key); err != nil {
+				if err := add(k, n, g.n, key.Public(), g.certs[g.n], g.key, g.certs[g.n].NotAfter); err != nil {
 					return nil, err
 				}
 			}
@@ -132,12 +132,16 @@ func (ca *CA) planRotation(k Kind, n int, key crypto.Signer, a *account, now tim
 		}
 		return plan, nil
 	}
-	if err := add(Root, n, n, key.Public(), nil, key); err != nil {
+	if err := add(Root, n, n, key.Public(), nil, key, now.AddDate(100, 0, 0)); err != nil {
 		return nil, err
 	}
 	root := plan[0].cert
 	if old := ca.current(Root); ca.rootUsable(old.n, a, now) {
-		if err := add(Root, n, old.n, key.Public(), old.certs[old.n], old.key); err != nil {
+		was := old.certs[old.n]
+		if err := add(Root, n, old.n, key.Public(), was, old.key, was.NotAfter); err != nil {
+			return nil, err
+		}
+		if err := add(Root, old.n, n, was.PublicKey, root, key, was.NotAfter); err != nil {
 			return nil, err
 		}
 	}
@@ -146,7 +150,7 @@ func (ca *CA) planRotation(k Kind, n int, key crypto.Signer, a *account, now tim
 			if now.After(g.newest().NotAfter) || a.isRevoked(g.newest()) {
 				continue
 			}
-			if err := add(kind, g.n, n, g.newest().PublicKey, root, key); err != nil {
+			if err := add(kind, g.n, n, g.newest().PublicKey, root, key, g.newest().NotAfter); err != nil {
 				return nil, err
 			}
 		}
@@ -155,14 +159,18 @@ func (ca *CA) planRotation(k Kind, n int, key crypto.Signer, a *account, now tim
 }
 
 // certifyCA makes the certificate of a CA's key by a root; a nil root means
-// itself. It ends with the root's at the latest.
-func (ca *CA) certifyCA(k Kind, n int, pub crypto.PublicKey, root *x509.Certificate, rootKey crypto.Signer, now time.Time) (*x509.Certificate, error) {
+// itself. It ends with the root's at the latest, and not after until: another
+// certificate does not prolong the life of a key.
+func (ca *CA) certifyCA(k Kind, n int, pub crypto.PublicKey, root *x509.Certificate, rootKey crypto.Signer, now, until time.Time) (*x509.Certificate, error) {
 	t := rootTemplate(&ca.State, n, now)
 	if k != Root {
 		var err error
 		if t, err = issuingTemplate(&ca.State, k, n, now); err != nil {
 			return nil, err
 		}
+	}
+	if t.NotAfter.After(until) {
+		t.NotAfter = until
 	}
 	if root != nil {
 		if t.NotAfter.After(root.NotAfter) {
@@ -190,7 +198,7 @@ func (ca *CA) storeRotation(k Kind, n int, key crypto.Signer, passphrase []byte,
 		r.Name, r.Federation, r.Generation = string(p.kind), ca.State.Federation, p.by
 		records = append(records, r)
 	}
-	if err := appendRecords(ca.dir, records...); err != nil {
+	if err := ca.appendRecords(records...); err != nil {
 		return err
 	}
 	if err := ca.removeLeftovers(k, n, plan); err != nil {
@@ -204,7 +212,7 @@ func (ca *CA) storeRotation(k Kind, n int, key crypto.Signer, passphrase []byte,
 			return err
 		}
 	}
-	if err := appendRecords(ca.dir, &Record{
+	if err := ca.appendRecords(&Record{
 		Format: recordFormat, Kind: KindRotated, Issuer: k, Generation: n, Name: string(k), Federation: ca.State.Federation,
 		Key: keyHash(plan[0].cert.RawSubjectPublicKeyInfo), IssuedAt: now,
 	}); err != nil {
