@@ -35,13 +35,19 @@ type List struct {
 	File   string // DER, in the CA folder
 }
 
+// ListOptions says what revocation lists are to be made.
+type ListOptions struct {
+	Days int  // they are good for; 0 is [DefaultCRLDays]
+	Root bool // also of roots that have revoked nothing, as strict verifiers ask for
+}
+
 // listIssuers lists whose keys [CA.IssueCRLs] needs: every generation of
 // network and signing CA that is not expired, and of a root that has revoked
-// one of the CAs. Each must be opened with [CA.UnlockLists].
-func (ca *CA) listIssuers(a *account, now time.Time) (found []*generation) {
+// one of the CAs or has made a list before. Each must be opened with [CA.UnlockLists].
+func (ca *CA) listIssuers(a *account, now time.Time, root bool) (found []*generation) {
 	for _, k := range []Kind{Network, Signing, Root} {
 		for _, g := range ca.generations[k] {
-			if now.After(g.newest().NotAfter) || k == Root && !ca.rootRevoked(a, g.n) {
+			if now.After(g.newest().NotAfter) || k == Root && !root && !ca.rootRevoked(a, g.n) {
 				continue
 			}
 			found = append(found, g)
@@ -50,9 +56,13 @@ func (ca *CA) listIssuers(a *account, now time.Time) (found []*generation) {
 	return found
 }
 
-// rootRevoked reports whether a root ever has revoked a certificate. Only then
-// it has a list, for a list that is not renewed in time stops everything.
+// rootRevoked reports whether a root ever has revoked a certificate or made a
+// list. Only then it makes one unasked, for a list that is not renewed in time
+// stops everything.
 func (ca *CA) rootRevoked(a *account, n int) bool {
+	if a.lists[listKey(Root, n)] != nil {
+		return true
+	}
 	for _, r := range a.revoked {
 		if r.Issuer == Root && max(r.Generation, 1) == n {
 			return true
@@ -64,12 +74,12 @@ func (ca *CA) rootRevoked(a *account, n int) bool {
 // UnlockLists opens the keys that [CA.IssueCRLs] needs; a passphrase is not
 // used for keys stored in clear. revoking are serials that are about to be
 // revoked, which may need a root's key.
-func (ca *CA) UnlockLists(passphrase []byte, revoking ...string) error {
+func (ca *CA) UnlockLists(passphrase []byte, o ListOptions, revoking ...string) error {
 	a, err := ca.openAccount()
 	if err != nil {
 		return err
 	}
-	needed := ca.listIssuers(a, ca.now())
+	needed := ca.listIssuers(a, ca.now(), o.Root)
 	for _, serial := range revoking {
 		if r := a.bySerial[serial]; r != nil && r.Issuer == Root {
 			needed = append(needed, ca.generations[Root][max(r.Generation, 1)-1])
@@ -87,9 +97,10 @@ func (ca *CA) UnlockLists(passphrase []byte, revoking ...string) error {
 }
 
 // IssueCRLs makes a new revocation list of every CA that can have revoked
-// something, valid for the given days (0: [DefaultCRLDays]), records them, and
+// something, records them, and
 // puts them into the CA folder: crl.pem, one DER file a CA, and [UpdateFile].
-func (ca *CA) IssueCRLs(ctx context.Context, days int) ([]*List, error) {
+func (ca *CA) IssueCRLs(ctx context.Context, o ListOptions) ([]*List, error) {
+	days := o.Days
 	if days == 0 {
 		days = DefaultCRLDays
 	}
@@ -108,7 +119,7 @@ func (ca *CA) IssueCRLs(ctx context.Context, days int) ([]*List, error) {
 	now := ca.now().UTC().Truncate(time.Second)
 	var lists []*List
 	var records []*Record
-	for _, g := range ca.listIssuers(a, now) {
+	for _, g := range ca.listIssuers(a, now, o.Root) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("cannot make revocation lists: %w", err)
 		}
@@ -135,10 +146,16 @@ func (ca *CA) makeList(g *generation, a *account, now time.Time, days int) (*Lis
 	issuer := g.newest()
 	t := &x509.RevocationList{
 		Number: big.NewInt(number), ThisUpdate: now.Add(-backdateLeaf), NextUpdate: now.Add(time.Duration(days) * day),
-		SignatureAlgorithm: signatureAlgorithm(issuer.PublicKey), RevokedCertificateEntries: entriesOf(g, a, now),
+		SignatureAlgorithm: signatureAlgorithm(issuer.PublicKey),
 	}
 	if t.ThisUpdate.Before(issuer.NotBefore) {
 		t.ThisUpdate = issuer.NotBefore
+	}
+	t.RevokedCertificateEntries = entriesOf(g, a, now)
+	for i := range t.RevokedCertificateEntries { // a list that is dated back knows of nothing later
+		if e := &t.RevokedCertificateEntries[i]; e.RevocationTime.After(t.ThisUpdate) {
+			e.RevocationTime = t.ThisUpdate
+		}
 	}
 	if t.NextUpdate.After(issuer.NotAfter) {
 		t.NextUpdate = issuer.NotAfter

@@ -92,7 +92,7 @@ func TestRevocationAndLists(t *testing.T) {
 		t.Errorf("before a list: %+v, %v", states, err)
 	}
 	for number := int64(1); number <= 2; number++ {
-		lists, err := ca.IssueCRLs(ctx, 0)
+		lists, err := ca.IssueCRLs(ctx, issuer.ListOptions{})
 		if err != nil || len(lists) != 2 {
 			t.Fatalf("%d lists: %v", len(lists), err)
 		}
@@ -119,7 +119,7 @@ func TestRevocationAndLists(t *testing.T) {
 	if again := sign(t, ca, "site-a"); len(again.Answer.CRLs) != 2 { // its name is free again
 		t.Errorf("the answer has %d revocation lists", len(again.Answer.CRLs))
 	}
-	if _, err := ca.IssueCRLs(ctx, 36); !errors.Is(err, identity.ErrInvalid) {
+	if _, err := ca.IssueCRLs(ctx, issuer.ListOptions{Days: 36}); !errors.Is(err, identity.ErrInvalid) {
 		t.Errorf("36 days: %v", err)
 	}
 	write(t, filepath.Join(dir, "network-ca.crl"), []byte("x"))
@@ -203,10 +203,10 @@ func TestRotate(t *testing.T) {
 			}
 		}
 	}
-	if err := again.UnlockLists(passphrase); err != nil {
+	if err := again.UnlockLists(passphrase, issuer.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if lists, err := again.IssueCRLs(ctx, 7); err != nil || len(lists) != 4 {
+	if lists, err := again.IssueCRLs(ctx, issuer.ListOptions{Days: 7}); err != nil || len(lists) != 4 {
 		t.Errorf("%d lists: %v", len(lists), err)
 	}
 }

@@ -88,7 +88,7 @@ func (ca *CA) Lists() ([]ListState, error) {
 		return nil, err
 	}
 	var states []ListState
-	for _, g := range ca.listIssuers(a, ca.now()) {
+	for _, g := range ca.listIssuers(a, ca.now(), false) {
 		s := ListState{Issuer: keyName(g.kind, g.n)}
 		last := a.lists[listKey(g.kind, g.n)]
 		for _, r := range a.revoked {

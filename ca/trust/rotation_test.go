@@ -62,10 +62,10 @@ func TestRotationKeepsOldAndNewTogether(t *testing.T) {
 		if _, err := f.ca.Rotate(t.Context(), k, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.ca.UnlockLists(nil); err != nil {
+		if err := f.ca.UnlockLists(nil, issuer.ListOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.ca.IssueCRLs(t.Context(), 0); err != nil {
+		if _, err := f.ca.IssueCRLs(t.Context(), issuer.ListOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		join()

@@ -148,9 +148,9 @@ func TestVectors(t *testing.T) {
 		{"CA:FALSE", false, func(w *world) { w.ca.IsCA, w.ca.MaxPathLenZero = false, false }, nil},
 		{"a root of path length 0", false, func(w *world) { w.root.MaxPathLen, w.root.MaxPathLenZero = 0, true }, nil},
 		{"a root that may not sign", false, func(w *world) { w.root.KeyUsage = x509.KeyUsageDigitalSignature }, nil},
-		{"a leaf by the root itself", false, nil, func(w *world) {
+		{"a leaf by the root itself", true, nil, func(w *world) {
 			w.leafParent, w.leafSigner, w.chain = w.root, w.rootKey, []*x509.Certificate{w.root, w.ca}
-		}}, // see below
+		}},
 		{"another key of that name", false, nil, func(w *world) { w.leafSigner = w.leafKey; w.leafParent = w.forged() }},
 		{"no CA in the chain file, none sent", false, nil, func(w *world) { w.chain = []*x509.Certificate{w.root} }},
 		{"no CA in the chain file, sent along", true, nil, func(w *world) { w.chain, w.sent = []*x509.Certificate{w.root}, []*x509.Certificate{w.ca} }},

@@ -22,13 +22,18 @@ func caCRL() *cli.Command {
 of the old ones' time is over, and send update.pem to everybody. Examples:
    fxctl ca crl
    fxctl ca crl --days 30 --passphrase-file /dev/fd/3 3<passphrase`,
-		Flags: []cli.Flag{crlDaysFlag(), caFlag(), passphraseFlag()},
+		Flags: []cli.Flag{
+			crlDaysFlag(),
+			&cli.BoolFlag{Name: "root", Usage: "also of the root, which has none before it revokes a CA; from then on always"},
+			caFlag(), passphraseFlag(),
+		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			if _, err := ui.Args(c); err != nil {
 				return nil, err
 			}
 			return runCACRL(c.Context, caCRLOptions{
-				console: ui.From(c), dir: c.String("ca"), days: c.Int("days"), passphraseFile: c.String("passphrase-file"),
+				console: ui.From(c), dir: c.String("ca"), lists: issuer.ListOptions{Days: c.Int("days"), Root: c.Bool("root")},
+				passphraseFile: c.String("passphrase-file"),
 			})
 		}),
 	}
@@ -48,7 +53,7 @@ func checkCRLDays(days int) error {
 type caCRLOptions struct {
 	console        *ui.Console
 	dir            string
-	days           int
+	lists          issuer.ListOptions
 	passphraseFile string
 }
 
@@ -70,18 +75,18 @@ type caCRLResult struct {
 }
 
 func runCACRL(ctx context.Context, o caCRLOptions) (*caCRLResult, error) {
-	if err := checkCRLDays(o.days); err != nil {
+	if err := checkCRLDays(o.lists.Days); err != nil {
 		return nil, err
 	}
 	ca, err := issuer.Open(o.dir, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := unlockLists(ctx, o.console, ca, o.passphraseFile); err != nil {
+	if err := unlockLists(ctx, o.console, ca, o.passphraseFile, o.lists); err != nil {
 		return nil, err
 	}
 	r := &caCRLResult{PEM: filepath.Join(o.dir, identity.CRLFile)}
-	r.Lists, r.Update, err = issueLists(ctx, ca, o.dir, o.days)
+	r.Lists, r.Update, err = issueLists(ctx, ca, o.dir, o.lists)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +94,7 @@ func runCACRL(ctx context.Context, o caCRLOptions) (*caCRLResult, error) {
 }
 
 // unlockLists opens the keys that new revocation lists need.
-func unlockLists(ctx context.Context, k *ui.Console, ca *issuer.CA, file string, revoking ...string) error {
+func unlockLists(ctx context.Context, k *ui.Console, ca *issuer.CA, file string, o issuer.ListOptions, revoking ...string) error {
 	locked, err := ca.Locked(issuer.Network)
 	if err != nil {
 		return err
@@ -100,11 +105,11 @@ func unlockLists(ctx context.Context, k *ui.Console, ca *issuer.CA, file string,
 			return err
 		}
 	}
-	return ca.UnlockLists(p, revoking...)
+	return ca.UnlockLists(p, o, revoking...)
 }
 
-func issueLists(ctx context.Context, ca *issuer.CA, dir string, days int) ([]caCRLEntry, string, error) {
-	lists, err := ca.IssueCRLs(ctx, days)
+func issueLists(ctx context.Context, ca *issuer.CA, dir string, o issuer.ListOptions) ([]caCRLEntry, string, error) {
+	lists, err := ca.IssueCRLs(ctx, o)
 	if err != nil {
 		return nil, "", err
 	}

@@ -94,6 +94,7 @@ func runCARevoke(ctx context.Context, o caRevokeOptions) (*caRevokeResult, error
 	if err != nil {
 		return nil, err
 	}
+	lists := issuer.ListOptions{Days: o.days}
 	var serials []string
 	for _, e := range chosen {
 		serials = append(serials, e.Serial)
@@ -101,7 +102,7 @@ func runCARevoke(ctx context.Context, o caRevokeOptions) (*caRevokeResult, error
 	if err := o.confirm(ctx, chosen); err != nil {
 		return nil, err
 	}
-	if err := unlockLists(ctx, o.console, ca, o.passphraseFile, serials...); err != nil {
+	if err := unlockLists(ctx, o.console, ca, o.passphraseFile, lists, serials...); err != nil {
 		return nil, err
 	}
 	records, err := ca.Revoke(ctx, serials, o.reason)
@@ -113,7 +114,7 @@ func runCARevoke(ctx context.Context, o caRevokeOptions) (*caRevokeResult, error
 		e.Status, e.Revocation = issuer.Revoked, records[i]
 		r.Revoked = append(r.Revoked, newListEntry(e))
 	}
-	if r.Lists, r.Update, err = issueLists(ctx, ca, o.dir, o.days); err != nil {
+	if r.Lists, r.Update, err = issueLists(ctx, ca, o.dir, lists); err != nil {
 		return nil, ui.Hint(fmt.Errorf("the revocation is recorded, and is on no list yet: %w", err), "fxctl ca crl --ca %s", o.dir)
 	}
 	return r, nil
