@@ -102,7 +102,7 @@ func (r *certStatusResult) chain(name string, o certStatusOptions, chains map[st
 	if err != nil {
 		r.untrusted = true
 		r.Checks = append(r.Checks, statusLine{What: "chain", Name: name, Attention: true, Message: err.Error()})
-		return nil
+		return nil //nolint:nilerr // it is part of the result
 	}
 	chains[name] = a
 	// Of the CAs of one name the last to end counts: others are being replaced.
