@@ -171,10 +171,10 @@ func build(ctx context.Context, dir string, o CreateOptions) error {
 
 // buildOne makes one CA's certificate, checks it, records it and writes it.
 func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey crypto.Signer) (*x509.Certificate, error) {
-	t := rootTemplate(s, s.Created)
+	t := rootTemplate(s, 1, s.Created)
 	if k != Root {
 		var err error
-		if t, err = issuingTemplate(s, k, s.Created); err != nil {
+		if t, err = issuingTemplate(s, k, 1, s.Created); err != nil {
 			return nil, err
 		}
 	}
@@ -185,12 +185,12 @@ func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey
 	if root == nil {
 		root = cert
 	}
-	if err := lintCA(cert, root, s, k); err != nil {
+	if err := lintCA(cert, root, s, k, 1); err != nil {
 		return nil, err
 	}
 	r := newRecord(cert, k, s.Created)
 	r.Issuer, r.Name, r.Federation = Root, string(k), s.Federation
-	if err := r.write(dir); err != nil {
+	if err := writeRecords(dir, r); err != nil {
 		return nil, err
 	}
 	return cert, identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(cert), 0o644)

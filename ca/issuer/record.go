@@ -2,7 +2,6 @@ package issuer
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,39 +11,77 @@ import (
 	"fx/schema"
 )
 
-// Record is the account of one certificate: one file issued/SERIAL.json, written
-// once, durably, before the certificate is handed out.
+// Record is the account of one act of the CA, written once, durably, before its
+// result is handed out: the certificate, the revocation, the list.
 type Record struct {
-	Format      string        `json:"format"` // "fx-issued/1"
-	Serial      string        `json:"serial"` // hexadecimal, 40 digits
-	Issuer      Kind          `json:"issuer"`
-	Role        identity.Role `json:"role,omitempty"` // "" for the CAs themselves
-	Name        string        `json:"name"`           // participant's name, or the CA's kind
+	Format      string        `json:"format"`               // "fx-issued/1"
+	Kind        string        `json:"kind,omitempty"`       // what was done; "" is [KindIssued]
+	Serial      string        `json:"serial,omitempty"`     // hexadecimal, 40 digits: of what was issued or revoked
+	Issuer      Kind          `json:"issuer"`               // of a rotation: which CA
+	Generation  int           `json:"generation,omitempty"` // of the issuer; 0 is 1
+	Role        identity.Role `json:"role,omitempty"`       // "" for the CAs themselves
+	Name        string        `json:"name,omitempty"`       // participant's name, or the CA's kind
 	Federation  string        `json:"federation"`
 	Request     string        `json:"request_sha256,omitempty"` // of the request's DER
-	Key         string        `json:"key_sha256"`               // of the SubjectPublicKeyInfo
-	NotBefore   time.Time     `json:"not_before"`
-	NotAfter    time.Time     `json:"not_after"`
-	IssuedAt    time.Time     `json:"issued_at"`
-	Replaces    []string      `json:"replaces,omitempty"` // serials of unexpired certificates of the same name
-	Certificate []byte        `json:"certificate"`        // DER, base64
+	Key         string        `json:"key_sha256,omitempty"`     // of the SubjectPublicKeyInfo
+	NotBefore   time.Time     `json:"not_before,omitzero"`      // of a list: this update
+	NotAfter    time.Time     `json:"not_after,omitzero"`       // of a list: next update
+	IssuedAt    time.Time     `json:"issued_at"`                // when it was done
+	Replaces    []string      `json:"replaces,omitempty"`       // serials of unexpired certificates of the same name
+	Certificate []byte        `json:"certificate,omitempty"`    // DER, base64
+	Reason      string        `json:"reason,omitempty"`         // of a revocation, as RFC 5280 section 5.3.1 spells it
+	Number      int64         `json:"crl_number,omitempty"`     // of a list
+	Entries     int           `json:"crl_entries,omitempty"`    // of a list
+	Digest      string        `json:"crl_sha256,omitempty"`     // of a list's DER
 }
+
+// What records are about.
+const (
+	KindIssued  = "issued"
+	KindRevoked = "revoked"
+	KindCRL     = "crl"
+	KindRotated = "rotated"
+)
 
 const (
 	recordFormat = "fx-issued/1"
 	maxRecord    = 256 << 10
 )
 
-// write stores the record; a serial that was used before is an error.
-func (r *Record) write(dir string) error {
-	data, err := encodeJSON(r)
-	if err != nil {
-		return err
+// file names the record: no act can be recorded twice.
+func (r *Record) file() string {
+	switch r.Kind {
+	case KindRevoked:
+		return "revoked-" + r.Serial + ".json"
+	case KindCRL:
+		return fmt.Sprintf("crl-%s-g%d-%d.json", r.Issuer, max(r.Generation, 1), r.Number)
+	case KindRotated:
+		return fmt.Sprintf("rotated-%s-g%d-%.16s.json", r.Issuer, r.Generation, r.Key)
 	}
-	return identity.CreateFile(filepath.Join(dir, issuedDir, r.Serial+".json"), data, 0o644)
+	return r.Serial + ".json"
 }
 
-// readRecords reads the account of all certificates, in order of their serials.
+// appendRecords is the one way into the account. When it returns, all records
+// are durable; what was recorded before is an error. The caller holds the
+// folder's lock.
+func (ca *CA) appendRecords(records ...*Record) error { return writeRecords(ca.dir, records...) }
+
+// Records are all records of the CA, in no order that means anything.
+func (ca *CA) Records() ([]*Record, error) { return readRecords(ca.dir) }
+
+func writeRecords(dir string, records ...*Record) error {
+	files := make([]identity.NewFile, len(records))
+	for i, r := range records {
+		data, err := encodeJSON(r)
+		if err != nil {
+			return err
+		}
+		files[i] = identity.NewFile{Path: filepath.Join(dir, issuedDir, r.file()), Data: data}
+	}
+	return identity.CreateFiles(files, 0o644)
+}
+
+// readRecords reads the whole account, in no order that means anything.
 func readRecords(dir string) ([]*Record, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, issuedDir))
 	if err != nil {
@@ -70,8 +107,8 @@ func readRecord(path string) (*Record, error) {
 		return nil, err
 	}
 	r, err := parseRecord(data)
-	if err == nil && filepath.Base(path) != r.Serial+".json" {
-		err = identity.Invalidf("it records the serial %q", r.Serial)
+	if err == nil && filepath.Base(path) != r.file() {
+		err = identity.Invalidf("it is the record %q", r.file())
 	}
 	if err != nil {
 		return nil, identity.Invalidf("cannot use record %q: %w", path, err)
@@ -87,8 +124,21 @@ func parseRecord(data []byte) (*Record, error) {
 	if r.Format != recordFormat {
 		return nil, identity.Invalidf("its format is %q; this program knows %q", r.Format, recordFormat)
 	}
-	if !fs.ValidPath(r.Serial) || strings.ContainsRune(r.Serial, '/') || len(r.Certificate) == 0 {
-		return nil, identity.Invalidf("it has no serial or no certificate")
+	if r.Kind == "" {
+		r.Kind = KindIssued
+	}
+	switch r.Kind {
+	case KindIssued:
+		if len(r.Serial) != 40 || len(r.Certificate) == 0 {
+			return nil, identity.Invalidf("it has no serial or no certificate")
+		}
+	case KindRevoked:
+		if _, ok := reasonCodes[r.Reason]; len(r.Serial) != 40 || !ok {
+			return nil, identity.Invalidf("it has no serial or no known reason")
+		}
+	case KindCRL, KindRotated:
+	default:
+		return nil, identity.Invalidf("it is of the unknown kind %q", r.Kind)
 	}
 	return r, nil
 }
