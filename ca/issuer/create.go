@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fx/ca/identity"
+	"fx/ca/merklelog"
 )
 
 // CreateOptions says how a new CA is to be.
@@ -24,6 +25,7 @@ type CreateOptions struct {
 	KeyType    identity.KeyType // of network and signing CA; "" is P-256. The root is P-384
 	Domains    []string         // DNS domains that aggregators may be in; empty: any
 	IPRanges   []string         // addresses that aggregators may have (CIDR), where Domains or IPRanges limit them
+	Approvals  int              // how many reviewers must approve every certificate; 0: none
 	Passphrase []byte           // nil stores the keys in clear
 	Now        func() time.Time // nil is the system's clock
 }
@@ -108,7 +110,11 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err := build(ctx, tmp, o); err != nil {
 		return nil, err
 	}
-	if _, err := Open(tmp, o.Now); err != nil { // what is handed over can be used
+	whole, err := Open(tmp, o.Now)
+	if err == nil {
+		_, err = whole.Records()
+	}
+	if err != nil { // what is handed over can be used
 		return nil, err
 	}
 	if err := vacant(o.Dir); err != nil {
@@ -120,78 +126,90 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err := os.Rename(tmp, o.Dir); err != nil {
 		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}
+	if err := identity.SyncDir(parent); err != nil {
+		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
+	}
 	return Open(o.Dir, o.Now)
 }
 
 // build writes all files of a new CA into dir.
 func build(ctx context.Context, dir string, o CreateOptions) error {
-	s := &State{
+	s := State{
 		Format: stateFormat, Federation: o.Federation, SKIMethod: skiMethod, KeyType: o.KeyType,
 		Domains: slices.Concat([]string{}, o.Domains), IPRanges: slices.Concat([]string{}, o.IPRanges),
 		Created: o.Now().UTC().Truncate(time.Second),
 	}
-	if err := os.Mkdir(filepath.Join(dir, issuedDir), 0o755); err != nil {
-		return fmt.Errorf("cannot create folder: %v", err)
-	}
-	certs := map[Kind]*x509.Certificate{}
-	var rootKey crypto.Signer
+	ca := &CA{State: s, dir: dir, now: o.Now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}}
 	for _, k := range Kinds() {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cannot create a CA in %q: %w", o.Dir, err)
 		}
-		keyType := o.KeyType
-		if k == Root {
-			keyType = identity.P384
-		}
-		key, err := identity.NewKey(keyType)
-		if err != nil {
-			return fmt.Errorf("cannot make the key of the %s: %v", k, err)
-		}
-		if k == Root {
-			rootKey = key
-		}
-		if certs[k], err = buildOne(dir, s, k, certs[Root], key, rootKey); err != nil {
-			return err
-		}
-		if err := writeKey(keyFile(dir, k), key, o.Passphrase); err != nil {
+		if err := ca.buildOne(k, o); err != nil {
 			return err
 		}
 	}
-	for name, cert := range map[string]*x509.Certificate{identity.ChainFile: certs[Network], identity.SigningChainFile: certs[Signing]} {
-		if err := identity.CreateFile(filepath.Join(dir, name), identity.EncodeCertificates(certs[Root], cert), 0o644); err != nil {
+	if err := ca.recordCreation(o); err != nil {
+		return err
+	}
+	for _, k := range Kinds() {
+		if err := identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(ca.certs[k]), 0o644); err != nil {
 			return err
 		}
 	}
-	data, err := encodeJSON(s)
+	for name, k := range map[string]Kind{identity.ChainFile: Network, identity.SigningChainFile: Signing} {
+		if err := identity.CreateFile(filepath.Join(dir, name), identity.EncodeCertificates(ca.certs[Root], ca.certs[k]), 0o644); err != nil {
+			return err
+		}
+	}
+	data, err := encodeJSON(&s)
 	if err != nil {
 		return err
 	}
 	return identity.CreateFile(filepath.Join(dir, stateFile), data, 0o644)
 }
 
-// buildOne makes one CA's certificate, checks it, records it and writes it.
-func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey crypto.Signer) (*x509.Certificate, error) {
-	t := rootTemplate(s, s.Created)
+// buildOne makes one CA's key, which it stores, and its certificate, which it
+// checks.
+func (ca *CA) buildOne(k Kind, o CreateOptions) (err error) {
+	keyType := o.KeyType
+	if k == Root {
+		keyType = identity.P384
+	}
+	if ca.keys[k], err = identity.NewKey(keyType); err != nil {
+		return fmt.Errorf("cannot make the key of the %s: %v", k, err)
+	}
+	t := rootTemplate(&ca.State, ca.State.Created)
 	if k != Root {
-		var err error
-		if t, err = issuingTemplate(s, k, s.Created); err != nil {
-			return nil, err
+		if t, err = issuingTemplate(&ca.State, k, ca.State.Created); err != nil {
+			return err
 		}
 	}
-	cert, err := certify(rand.Reader, t, root, key.Public(), rootKey)
+	cert, err := certify(rand.Reader, t, ca.certs[Root], ca.keys[k].Public(), ca.keys[Root])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if root == nil {
-		root = cert
+	ca.certs[k] = cert
+	if err := lintCA(cert, ca.certs[Root], &ca.State, k); err != nil {
+		return err
 	}
-	if err := lintCA(cert, root, s, k); err != nil {
-		return nil, err
+	return writeKey(keyFile(ca.dir, k), ca.keys[k], o.Passphrase)
+}
+
+// recordCreation begins the log with the CAs' own certificates.
+func (ca *CA) recordCreation(o CreateOptions) error {
+	log, err := merklelog.Open(filepath.Join(ca.dir, logDir), Origin(ca.State.Federation), describe)
+	if err != nil {
+		return err
 	}
-	r := newRecord(cert, k, s.Created)
-	r.Issuer, r.Name, r.Federation = Root, string(k), s.Federation
-	if err := r.write(dir); err != nil {
-		return nil, err
+	ca.book = &book{log: log, ids: map[string]bool{}}
+	var records []*Record
+	for _, k := range Kinds() {
+		r := newRecord(ca.certs[k], Root, ca.State.Created)
+		r.Name, r.Federation = string(k), ca.State.Federation
+		if k == Root {
+			r.Required = o.Approvals
+		}
+		records = append(records, r)
 	}
-	return cert, identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(cert), 0o644)
+	return ca.appendRecords(records...)
 }

@@ -22,6 +22,7 @@ type CA struct {
 	now   func() time.Time
 	certs map[Kind]*x509.Certificate
 	keys  map[Kind]crypto.Signer // those that were unlocked
+	book  *book                  // nil until it is needed
 }
 
 // Open reads a CA folder. No key is opened. now is the clock by which

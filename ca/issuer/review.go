@@ -50,7 +50,7 @@ func (ca *CA) Review(req *Request, approved identity.Identity, o Options) (*Prop
 	if approved.Federation != ca.State.Federation {
 		return nil, identity.Invalidf("this CA is of the federation %q, not %q", ca.State.Federation, approved.Federation)
 	}
-	records, err := readRecords(ca.dir)
+	records, err := ca.Records()
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,9 @@ func (ca *CA) checkLifetime(p *Proposal, o Options, now time.Time, no *Refusals)
 func checkRecords(p *Proposal, records []*Record, req *Request, o Options, now time.Time, no *Refusals) {
 	key := keyHash(req.CSR.RawSubjectPublicKeyInfo)
 	for _, r := range records {
+		if r.Kind != KindIssued {
+			continue
+		}
 		same := r.Role == p.Identity.Role && r.Name == p.Identity.Name
 		if r.Key == key {
 			if r.Role == "" {

@@ -62,7 +62,7 @@ func (ca *CA) Sign(ctx context.Context, req *Request, approved identity.Identity
 	r := newRecord(cert, p.Issuer, now)
 	r.Role, r.Name, r.Federation = p.Identity.Role, p.Identity.Name, p.Identity.Federation
 	r.Request, r.Replaces = req.Fingerprint, p.Replaces
-	if err := r.write(ca.dir); err != nil {
+	if err := ca.appendRecords(r); err != nil {
 		return nil, err
 	}
 	return &Issued{Record: r, Certificate: cert, Answer: answer}, nil
@@ -70,7 +70,7 @@ func (ca *CA) Sign(ctx context.Context, req *Request, approved identity.Identity
 
 func newRecord(c *x509.Certificate, issuer Kind, now time.Time) *Record {
 	return &Record{
-		Format: recordFormat, Serial: serialHex(c), Issuer: issuer, Key: keyHash(c.RawSubjectPublicKeyInfo),
+		Format: recordFormat, Kind: KindIssued, Serial: serialHex(c), Issuer: issuer, Key: keyHash(c.RawSubjectPublicKeyInfo),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, IssuedAt: now, Certificate: c.Raw,
 	}
 }

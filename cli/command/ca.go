@@ -5,8 +5,8 @@ import "github.com/urfave/cli/v2"
 func caGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "ca",
-		Usage:       "the federation's certificate authority: create it, sign requests",
-		Subcommands: []*cli.Command{caInit(), caSign()},
+		Usage:       "the federation's certificate authority: create it, sign requests, account for it",
+		Subcommands: []*cli.Command{caInit(), caSign(), caLog()},
 	}
 }
 
