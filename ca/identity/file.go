@@ -35,15 +35,20 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 // CreateFile writes a new file durably: all of it or nothing, and never over
 // anything that has the name already, be it a file or a link.
 func CreateFile(path string, data []byte, perm fs.FileMode) error {
+	Fault()
 	tmp, err := writeTemp(path, data, perm)
 	if err == nil {
+		Fault()
 		if err = os.Link(tmp, path); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // FAT says EPERM
 			err = linkless(tmp, path)
 		}
+		Fault()
 		err = errors.Join(err, os.Remove(tmp))
 	}
 	if err == nil {
+		Fault()
 		err = syncDir(filepath.Dir(path))
+		Fault()
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot create %q: it exists already and is never overwritten: %w", path, fs.ErrExist)
@@ -58,14 +63,18 @@ func CreateFile(path string, data []byte, perm fs.FileMode) error {
 // see the old bytes or the new, never a mixture. A link of that name is
 // replaced, not followed.
 func ReplaceFile(path string, data []byte, perm fs.FileMode) error {
+	Fault()
 	tmp, err := writeTemp(path, data, perm)
 	if err == nil {
+		Fault()
 		if err = os.Rename(tmp, path); err != nil {
 			err = errors.Join(err, os.Remove(tmp))
 		}
 	}
 	if err == nil {
+		Fault()
 		err = syncDir(filepath.Dir(path))
+		Fault()
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %q: %w", path, cause(err))
@@ -79,11 +88,13 @@ func writeTemp(path string, data []byte, perm fs.FileMode) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	Fault()
 	err = f.Chmod(perm)
 	if err == nil {
 		_, err = f.Write(data)
 	}
 	if err == nil {
+		Fault()
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -120,12 +120,15 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err := vacant(o.Dir); err != nil {
 		return nil, err
 	}
+	identity.Fault()
 	if err := os.Remove(o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}
+	identity.Fault()
 	if err := os.Rename(tmp, o.Dir); err != nil {
 		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}
+	identity.Fault()
 	if err := identity.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}

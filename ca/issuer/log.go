@@ -131,9 +131,12 @@ func (ca *CA) appendRecords(records ...*Record) error {
 	}
 	if ca.book.old {
 		ca.book.old, ca.book.records = false, nil
-		if err := os.Rename(filepath.Join(ca.dir, issuedDir), filepath.Join(ca.dir, issuedDir+".old")); err != nil {
-			return fmt.Errorf("cannot put the records away that are in the log now: %v", err)
-		}
+	}
+	identity.Fault()
+	// Also what an interruption left: a CA whose log is lost must not begin anew.
+	issued := filepath.Join(ca.dir, issuedDir)
+	if err := os.Rename(issued, issued+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot put the records away that are in the log now: %v", err)
 	}
 	return ca.absorb()
 }
