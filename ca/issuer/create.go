@@ -30,6 +30,9 @@ type CreateOptions struct {
 	Now        func() time.Time // nil is the system's clock
 }
 
+// MaxApprovals is how many approvals can be required at most.
+const MaxApprovals = 16
+
 // Check says what is wrong with the options, and fills in what was left out. Of
 // the options themselves errors wrap [identity.ErrInvalid]; that Dir cannot be
 // used is an error of its own.
@@ -52,6 +55,9 @@ func (o *CreateOptions) Check() error {
 		if p, err := netip.ParsePrefix(r); err != nil || p != p.Masked() || p.String() != r {
 			return identity.Invalidf("%q is no address range such as 10.1.0.0/16", r)
 		}
+	}
+	if o.Approvals < 0 || o.Approvals > MaxApprovals {
+		return identity.Invalidf("%d approvals cannot be required; allowed are 0 to %d", o.Approvals, MaxApprovals)
 	}
 	if o.Passphrase != nil {
 		if err := CheckPassphrase(o.Passphrase); err != nil {

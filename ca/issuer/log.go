@@ -99,6 +99,9 @@ func (ca *CA) absorb() error {
 // error. The checkpoint is signed by a CA key that is open: the issuer's of the
 // first record, else any. The caller holds the folder's lock.
 func (ca *CA) appendRecords(records ...*Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	if _, err := ca.Records(); err != nil {
 		return err
 	}

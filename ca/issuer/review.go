@@ -14,10 +14,13 @@ import (
 
 // Options says how a request is to be answered.
 type Options struct {
-	Days        int    // lifetime; 0 is the role's default
-	Replace     bool   // the name may have another certificate that is still valid
-	Clamp       bool   // shorten the lifetime to the issuer's instead of refusing
-	Fingerprint string // what the requester said, in any usual spelling; "" is not compared
+	Days        int      // lifetime; 0 is the role's default
+	Replace     bool     // the name may have another certificate that is still valid
+	Clamp       bool     // shorten the lifetime to the issuer's instead of refusing
+	Fingerprint string   // what the requester said, in any usual spelling; "" is not compared
+	Approvals   [][]byte // files of reviewers who approve it
+
+	proposing bool // approvals are still to be had
 }
 
 // Proposal is what [CA.Sign] would issue, and what of the request it would not.
@@ -33,6 +36,8 @@ type Proposal struct {
 	Ignored     []string // what the request asks for and does not get
 
 	publicKey any
+	motion    string // SHA-256 of the proposal that was approved
+	approvals []Endorsement
 }
 
 // Review judges a request for an identity that the custodian named. An empty
@@ -70,6 +75,7 @@ func (ca *CA) Review(req *Request, approved identity.Identity, o Options) (*Prop
 	}
 	ca.checkLifetime(p, o, now, &no)
 	checkRecords(p, records, req, o, now, &no)
+	ca.checkApprovals(p, records, req, o, now, &no)
 	if err := no.err(); err != nil {
 		return nil, err
 	}

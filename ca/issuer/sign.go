@@ -62,6 +62,7 @@ func (ca *CA) Sign(ctx context.Context, req *Request, approved identity.Identity
 	r := newRecord(cert, p.Issuer, now)
 	r.Role, r.Name, r.Federation = p.Identity.Role, p.Identity.Name, p.Identity.Federation
 	r.Request, r.Replaces = req.Fingerprint, p.Replaces
+	p.endorse(r)
 	if err := ca.appendRecords(r); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ func caInit() *cli.Command {
 		Description: `Examples:
    fxctl ca init --name fed.example.org
    fxctl ca init --name fed.example.org --domain example.org --ca /secure/ca
+   fxctl ca init --name fed.example.org --require-approvals 2
    fxctl ca init --name fed.example.org --passphrase-file /dev/fd/3 3<passphrase`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "name of the federation, a fully qualified domain name"},
@@ -29,6 +30,7 @@ func caInit() *cli.Command {
 			&cli.StringFlag{Name: "key-type", Value: string(identity.P256), Usage: "keys of network and signing CA: p256, p384, ed25519 or rsa3072 (the root's is P-384)"},
 			&cli.StringSliceFlag{Name: "domain", Usage: "certify aggregators in this DNS domain only (may be repeated); addresses are then excluded"},
 			&cli.StringSliceFlag{Name: "ip-range", Usage: "certify aggregators with addresses in this range only, such as 10.1.0.0/16 (may be repeated)"},
+			&cli.IntFlag{Name: "require-approvals", Usage: "how many reviewers must approve every certificate (the first so many reviewers' own need none)"},
 			passphraseFlag(),
 			&cli.BoolFlag{Name: "no-passphrase", Usage: "store the CA keys unencrypted"},
 		},
@@ -42,7 +44,7 @@ func caInit() *cli.Command {
 			return runCAInit(c.Context, caInitOptions{
 				console: ui.From(c), dir: c.String("ca"), name: c.String("name"), keyType: c.String("key-type"),
 				domains: c.StringSlice("domain"), ranges: c.StringSlice("ip-range"),
-				passphraseFile: c.String("passphrase-file"), noPassphrase: c.Bool("no-passphrase"),
+				approvals: c.Int("require-approvals"), passphraseFile: c.String("passphrase-file"), noPassphrase: c.Bool("no-passphrase"),
 			})
 		}),
 	}
@@ -53,6 +55,7 @@ type caInitOptions struct {
 	dir, name       string
 	keyType         string
 	domains, ranges []string
+	approvals       int
 	passphraseFile  string
 	noPassphrase    bool
 }
@@ -65,6 +68,7 @@ type caInitResult struct {
 	Encrypted       bool             `json:"encrypted"`
 	Domains         []string         `json:"domains"`
 	IPRanges        []string         `json:"ip_ranges"`
+	Approvals       int              `json:"approvals_required"`
 	NotAfter        time.Time        `json:"not_after"` // of network and signing CA
 	Chain           string           `json:"chain"`
 	SigningChain    string           `json:"signing_chain"`
@@ -73,6 +77,7 @@ type caInitResult struct {
 func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	create := issuer.CreateOptions{
 		Dir: o.dir, Federation: o.name, KeyType: identity.KeyType(o.keyType), Domains: o.domains, IPRanges: o.ranges,
+		Approvals: o.approvals,
 	}
 	if err := create.Check(); errors.Is(err, identity.ErrInvalid) { // before anybody thinks up a passphrase
 		return nil, ui.Usagef("cannot create a CA: %v", err)
@@ -97,8 +102,8 @@ func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	return &caInitResult{
 		CA: o.dir, Federation: o.name, RootFingerprint: identity.Fingerprint(ca.Certificate(issuer.Root).Raw),
 		KeyType: ca.State.KeyType, Encrypted: !o.noPassphrase, Domains: ca.State.Domains, IPRanges: ca.State.IPRanges,
-		NotAfter: ca.Certificate(issuer.Network).NotAfter,
-		Chain:    filepath.Join(o.dir, identity.ChainFile), SigningChain: filepath.Join(o.dir, identity.SigningChainFile),
+		Approvals: o.approvals, NotAfter: ca.Certificate(issuer.Network).NotAfter,
+		Chain: filepath.Join(o.dir, identity.ChainFile), SigningChain: filepath.Join(o.dir, identity.SigningChainFile),
 	}, nil
 }
 
