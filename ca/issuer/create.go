@@ -123,22 +123,30 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err != nil { // what is handed over can be used
 		return nil, err
 	}
-	if err := vacant(o.Dir); err != nil {
+	if err := place(tmp, o.Dir); err != nil {
 		return nil, err
 	}
-	identity.Fault()
-	if err := os.Remove(o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
-	}
-	identity.Fault()
-	if err := os.Rename(tmp, o.Dir); err != nil {
-		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
-	}
-	identity.Fault()
-	if err := identity.SyncDir(parent); err != nil {
-		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
-	}
 	return Open(o.Dir, o.Now)
+}
+
+// place gives a folder that is whole its name.
+func place(tmp, dir string) error {
+	if err := vacant(dir); err != nil {
+		return err
+	}
+	identity.Fault()
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	identity.Fault()
+	if err := os.Rename(tmp, dir); err != nil {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	identity.Fault()
+	if err := identity.SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	return nil
 }
 
 // build writes all files of a new CA into dir.

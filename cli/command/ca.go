@@ -6,7 +6,7 @@ func caGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "ca",
 		Usage:       "the federation's certificate authority: create it, sign requests, account for it",
-		Subcommands: []*cli.Command{caInit(), caPropose(), caApprove(), caSign(), caLog()},
+		Subcommands: []*cli.Command{caInit(), caPropose(), caApprove(), caSign(), caLog(), caExport(), caImport()},
 	}
 }
 

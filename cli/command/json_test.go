@@ -13,7 +13,7 @@ import (
 // in the section "For scripts" of the command's page.
 func TestJSONIsDocumented(t *testing.T) {
 	for page, results := range map[string][]any{
-		"ca.md":     {caInitResult{}, caSignResult{}, caLogShowResult{}, caLogVerifyResult{}, caLogDocumentResult{}, caLogProveResult{}, caProposeResult{}, caApproveResult{}},
+		"ca.md":     {caInitResult{}, caSignResult{}, caLogShowResult{}, caLogVerifyResult{}, caLogDocumentResult{}, caLogProveResult{}, caProposeResult{}, caApproveResult{}, caExportResult{}, caImportResult{}},
 		"cert.md":   {certRequestResult{}, certImportResult{}, certInspectResult{}, certVerifyResult{}},
 		"bundle.md": {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
 	} {
