@@ -26,7 +26,8 @@ type CreateOptions struct {
 	Domains    []string         // DNS domains that aggregators may be in; empty: any
 	IPRanges   []string         // addresses that aggregators may have (CIDR), where Domains or IPRanges limit them
 	Approvals  int              // how many reviewers must approve every certificate; 0: none
-	Passphrase []byte           // nil stores the keys in clear
+	HSM        string           // URI of the token in which the keys are made; "" stores them in files
+	Passphrase []byte           // nil stores the keys in clear; the PIN of the HSM
 	Now        func() time.Time // nil is the system's clock
 }
 
@@ -59,7 +60,11 @@ func (o *CreateOptions) Check() error {
 	if o.Approvals < 0 || o.Approvals > MaxApprovals {
 		return identity.Invalidf("%d approvals cannot be required; allowed are 0 to %d", o.Approvals, MaxApprovals)
 	}
-	if o.Passphrase != nil {
+	if o.HSM != "" {
+		if err := errors.Join(CheckHSM(o.HSM), CheckHSMKeyType(o.KeyType)); err != nil {
+			return err
+		}
+	} else if o.Passphrase != nil {
 		if err := CheckPassphrase(o.Passphrase); err != nil {
 			return err
 		}
@@ -150,18 +155,26 @@ func place(tmp, dir string) error {
 }
 
 // build writes all files of a new CA into dir.
-func build(ctx context.Context, dir string, o CreateOptions) error {
+func build(ctx context.Context, dir string, o CreateOptions) (err error) {
 	s := State{
 		Format: stateFormat, Federation: o.Federation, SKIMethod: skiMethod, KeyType: o.KeyType,
 		Domains: slices.Concat([]string{}, o.Domains), IPRanges: slices.Concat([]string{}, o.IPRanges),
 		Created: o.Now().UTC().Truncate(time.Second),
 	}
 	ca := &CA{State: s, dir: dir, now: o.Now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}}
+	var undo []func() error
+	defer func() {
+		for _, u := range undo { // what was made outside the folder
+			if err != nil {
+				err = errors.Join(err, u())
+			}
+		}
+	}()
 	for _, k := range Kinds() {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cannot create a CA in %q: %w", o.Dir, err)
 		}
-		if err := ca.buildOne(k, o); err != nil {
+		if err := ca.buildOne(k, o, &undo); err != nil {
 			return err
 		}
 	}
@@ -185,15 +198,14 @@ func build(ctx context.Context, dir string, o CreateOptions) error {
 	return identity.CreateFile(filepath.Join(dir, stateFile), data, 0o644)
 }
 
-// buildOne makes one CA's key, which it stores, and its certificate, which it
-// checks.
-func (ca *CA) buildOne(k Kind, o CreateOptions) (err error) {
+// buildOne makes one CA's key and its certificate, and checks it.
+func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error) {
 	keyType := o.KeyType
 	if k == Root {
 		keyType = identity.P384
 	}
-	if ca.keys[k], err = identity.NewKey(keyType); err != nil {
-		return fmt.Errorf("cannot make the key of the %s: %v", k, err)
+	if ca.keys[k], err = ca.makeKey(k, keyType, o, undo); err != nil {
+		return fmt.Errorf("cannot make the key of the %s: %w", k, err)
 	}
 	t := rootTemplate(&ca.State, ca.State.Created)
 	if k != Root {
@@ -209,7 +221,25 @@ func (ca *CA) buildOne(k Kind, o CreateOptions) (err error) {
 	if err := lintCA(cert, ca.certs[Root], &ca.State, k); err != nil {
 		return err
 	}
-	return writeKey(keyFile(ca.dir, k), ca.keys[k], o.Passphrase)
+	return nil
+}
+
+// makeKey makes a key, in the HSM if there is one, and stores it or where it is.
+func (ca *CA) makeKey(k Kind, t identity.KeyType, o CreateOptions, undo *[]func() error) (crypto.Signer, error) {
+	path := keyFile(ca.dir, k)
+	if o.HSM == "" {
+		key, err := identity.NewKey(t)
+		if err != nil {
+			return nil, err
+		}
+		return key, writeKey(path, key, o.Passphrase)
+	}
+	key, uri, remove, err := createHSM(o.HSM, "fx-"+ca.State.Federation+"-"+string(k), t, o.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	*undo = append(*undo, remove)
+	return key, writeKeyReference(path, uri)
 }
 
 // recordCreation begins the log with the CAs' own certificates.
