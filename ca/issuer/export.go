@@ -3,6 +3,7 @@ package issuer
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -138,7 +139,7 @@ func unpack(r io.Reader, dir string) error {
 	archive, left := tar.NewReader(r), int64(MaxBackup)
 	for n := 0; ; n++ {
 		h, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

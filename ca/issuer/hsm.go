@@ -2,15 +2,11 @@ package issuer
 
 import (
 	"bytes"
-	"crypto"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"fx/ca/identity"
 )
@@ -19,12 +15,7 @@ import (
 // one line, a PKCS #11 URI (RFC 7512) without a PIN. The PIN takes the place of
 // the passphrase. Only the build with the tag pkcs11 can use such keys.
 
-const (
-	hsmScheme = "pkcs11:"
-	// hsmTimeout is how long a module may take for one signature: it cannot be
-	// interrupted, and some wait for somebody to touch a token.
-	hsmTimeout = 60 * time.Second
-)
+const hsmScheme = "pkcs11:"
 
 // ErrNoHSM says that this program was built without PKCS #11.
 var ErrNoHSM error = noHSMError{}
@@ -133,31 +124,3 @@ func (pinError) Error() string {
 	return "the PIN is wrong; most tokens lock themselves after a few wrong ones"
 }
 func (pinError) Is(target error) bool { return target == ErrPassphrase }
-
-// patient is a signer in an HSM that is not waited for without end, and whose
-// errors hold no PIN.
-type patient struct {
-	crypto.Signer
-	pin []byte
-}
-
-func (s *patient) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	type reply struct {
-		sig []byte
-		err error
-	}
-	replies := make(chan reply, 1)
-	go func() {
-		sig, err := s.Signer.Sign(rand, digest, opts)
-		replies <- reply{sig, err}
-	}()
-	select {
-	case r := <-replies:
-		if r.err != nil {
-			return nil, hsmError("sign with the HSM", r.err, s.pin)
-		}
-		return r.sig, nil
-	case <-time.After(hsmTimeout):
-		return nil, errors.New("cannot sign with the HSM: it did not answer within " + hsmTimeout.String())
-	}
-}

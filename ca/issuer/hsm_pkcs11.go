@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/kms/pkcs11"
@@ -85,4 +87,36 @@ func createHSM(token, label string, t identity.KeyType, pin []byte) (s crypto.Si
 		return nil, "", nil, errors.Join(hsmError("find the key in the HSM", err, pin), undo(), k.Close())
 	}
 	return &patient{signer, pin}, uri, undo, nil
+}
+
+// hsmTimeout is how long a module may take for one signature: it cannot be
+// interrupted, and some wait for somebody to touch a token.
+const hsmTimeout = 60 * time.Second
+
+// patient is a signer in an HSM that is not waited for without end, and whose
+// errors hold no PIN.
+type patient struct {
+	crypto.Signer
+	pin []byte
+}
+
+func (s *patient) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	type reply struct {
+		sig []byte
+		err error
+	}
+	replies := make(chan reply, 1)
+	go func() {
+		sig, err := s.Signer.Sign(rand, digest, opts)
+		replies <- reply{sig, err}
+	}()
+	select {
+	case r := <-replies:
+		if r.err != nil {
+			return nil, hsmError("sign with the HSM", r.err, s.pin)
+		}
+		return r.sig, nil
+	case <-time.After(hsmTimeout):
+		return nil, errors.New("cannot sign with the HSM: it did not answer within " + hsmTimeout.String())
+	}
 }

@@ -87,8 +87,9 @@ func runCAExport(ctx context.Context, k *ui.Console, dir, file, passphraseFile s
 // backupPassphrase obtains the passphrase of a backup; at a terminal that of a
 // new one is typed twice.
 func backupPassphrase(ctx context.Context, k *ui.Console, file string, fresh bool) ([]byte, error) {
-	p, given := []byte(nil), true
+	var p []byte
 	var err error
+	given := true
 	if v, ok := os.LookupEnv(backupVariable); file == "" && ok {
 		p = []byte(v)
 	} else if file != "" {
