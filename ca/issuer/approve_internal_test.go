@@ -160,6 +160,7 @@ func TestApprovals(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			j := newJury(t)
 			tt.do(t, j)
 			err := j.sign(Options{})
