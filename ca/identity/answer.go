@@ -13,6 +13,7 @@ import (
 type Answer struct {
 	Leaf    *x509.Certificate
 	Roots   []*x509.Certificate // self-signed
+	Links   []*x509.Certificate // of a root's key, signed by its neighbour; in no chain file
 	Network []*x509.Certificate // CAs of TLS identities
 	Signing []*x509.Certificate // CAs of publishers and reviewers
 	CRLs    []*x509.RevocationList
@@ -22,7 +23,13 @@ const crlBlock = "X509 CRL"
 
 // ParseAnswer reads an answer of at most 16 MiB. It sorts the certificates by
 // what they say; nothing is verified. Errors wrap [ErrInvalid].
-func ParseAnswer(data []byte) (*Answer, error) {
+func ParseAnswer(data []byte) (*Answer, error) { return parseAnswer(data, true) }
+
+// ParseUpdate reads an answer without a participant's certificate: what a CA
+// sends to everybody after a revocation or a rotation.
+func ParseUpdate(data []byte) (*Answer, error) { return parseAnswer(data, false) }
+
+func parseAnswer(data []byte, leaf bool) (*Answer, error) {
 	if len(data) > MaxCRL {
 		return nil, Invalidf("more than %d bytes of answer", MaxCRL)
 	}
@@ -33,7 +40,7 @@ func ParseAnswer(data []byte) (*Answer, error) {
 	a := &Answer{}
 	for i, b := range blocks {
 		switch {
-		case b.Type == crlBlock && a.Leaf != nil:
+		case b.Type == crlBlock && (a.Leaf != nil || !leaf && len(a.Roots) > 0):
 			crl, err := x509.ParseRevocationList(b.Bytes)
 			if err != nil {
 				return nil, Invalidf("revocation list in PEM block %d: %v", i+1, err)
@@ -44,29 +51,30 @@ func ParseAnswer(data []byte) (*Answer, error) {
 			if err != nil {
 				return nil, Invalidf("certificate in PEM block %d: %v", i+1, err)
 			}
-			if err := a.add(c); err != nil {
+			if err := a.add(c, leaf); err != nil {
 				return nil, err
 			}
 		default:
 			return nil, Invalidf("PEM block %d is %q; an answer has certificates, then revocation lists", i+1, b.Type)
 		}
 	}
+	a.sortLinks()
 	if len(a.Roots) == 0 || len(a.Network) == 0 || len(a.Signing) == 0 {
 		return nil, Invalidf("an answer has a root, a network CA and a signing CA; found %d, %d and %d", len(a.Roots), len(a.Network), len(a.Signing))
 	}
 	return a, nil
 }
 
-func (a *Answer) add(c *x509.Certificate) error {
+func (a *Answer) add(c *x509.Certificate, leaf bool) error {
 	switch {
-	case a.Leaf == nil && !c.IsCA:
+	case leaf && a.Leaf == nil && !c.IsCA:
 		a.Leaf = c
-	case a.Leaf == nil:
+	case leaf && a.Leaf == nil:
 		return Invalidf("the first certificate of an answer is the participant's; found the CA %q", c.Subject)
 	case len(a.CRLs) > 0:
 		return Invalidf("the certificate %q follows a revocation list", c.Subject)
 	case !c.IsCA:
-		return Invalidf("the answer has a second participant's certificate, %q", c.Subject)
+		return Invalidf("the participant's certificate %q is one too many", c.Subject)
 	case bytes.Equal(c.RawSubject, c.RawIssuer):
 		a.Roots = append(a.Roots, c)
 	case slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageCodeSigning):
@@ -77,10 +85,28 @@ func (a *Answer) add(c *x509.Certificate) error {
 	return nil
 }
 
+// sortLinks tells links from network CAs: a link is about a root's key.
+func (a *Answer) sortLinks() {
+	isLink := func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(a.Roots, func(r *x509.Certificate) bool {
+			return bytes.Equal(r.RawSubject, c.RawSubject) && bytes.Equal(r.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
+		})
+	}
+	for _, c := range a.Network {
+		if isLink(c) {
+			a.Links = append(a.Links, c)
+		}
+	}
+	a.Network = slices.DeleteFunc(a.Network, isLink)
+}
+
 // Encode writes what [ParseAnswer] reads.
 func (a *Answer) Encode() []byte {
-	certs := append([]*x509.Certificate{a.Leaf}, a.Roots...)
-	certs = append(append(certs, a.Network...), a.Signing...)
+	var certs []*x509.Certificate
+	if a.Leaf != nil {
+		certs = append(certs, a.Leaf)
+	}
+	certs = slices.Concat(certs, a.Roots, a.Links, a.Network, a.Signing)
 	return append(EncodeCertificates(certs...), EncodeCRLs(a.CRLs...)...)
 }
 

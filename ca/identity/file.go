@@ -35,21 +35,10 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 // CreateFile writes a new file durably: all of it or nothing, and never over
 // anything that has the name already, be it a file or a link.
 func CreateFile(path string, data []byte, perm fs.FileMode) error {
-	Fault()
-	tmp, err := writeTemp(path, data, perm)
-	if err == nil {
-		Fault()
-		if err = os.Link(tmp, path); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // FAT says EPERM
-			err = linkless(tmp, path)
-		}
-		Fault()
-		err = errors.Join(err, os.Remove(tmp))
-	}
-	if err == nil {
-		Fault()
-		err = syncDir(filepath.Dir(path))
-		Fault()
-	}
+	return CreateFiles([]NewFile{{path, data}}, perm)
+}
+
+func createError(path string, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot create %q: it exists already and is never overwritten: %w", path, fs.ErrExist)
 	}

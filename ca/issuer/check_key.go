@@ -28,7 +28,7 @@ func checkSignature(csr *x509.CertificateRequest, no *Refusals) {
 }
 
 // checkKey requires a key type that the role's profile allows, in good health.
-func checkKey(pub crypto.PublicKey, r identity.Role, no *Refusals) {
+func checkKey(pub crypto.PublicKey, r identity.Role, weak bool, no *Refusals) {
 	switch k := pub.(type) {
 	case ed25519.PublicKey:
 	case *ecdsa.PublicKey:
@@ -42,15 +42,15 @@ func checkKey(pub crypto.PublicKey, r identity.Role, no *Refusals) {
 		if r.Signs() {
 			no.add("key-type", "the key of a %s is ECDSA P-256 or Ed25519; found RSA", r)
 		}
-		checkRSA(k, no)
+		checkRSA(k, weak, no)
 	default:
 		no.add("key-type", "the key is of a type that is not allowed; ECDSA, Ed25519 and RSA are")
 	}
 }
 
-func checkRSA(k *rsa.PublicKey, no *Refusals) {
+func checkRSA(k *rsa.PublicKey, weak bool, no *Refusals) {
 	bits := k.N.BitLen()
-	if bits < 3072 || bits > 8192 || bits%8 != 0 {
+	if (bits < 3072 && (bits != 2048 || !weak)) || bits > 8192 || bits%8 != 0 {
 		no.add("key-rsa-size", "the RSA key has %d bits; 3072 to 8192 in whole bytes are allowed", bits)
 	}
 	if k.E != 65537 {

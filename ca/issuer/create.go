@@ -207,9 +207,9 @@ func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error
 	if ca.keys[k], err = ca.makeKey(k, keyType, o, undo); err != nil {
 		return fmt.Errorf("cannot make the key of the %s: %w", k, err)
 	}
-	t := rootTemplate(&ca.State, ca.State.Created)
+	t := rootTemplate(&ca.State, 1, ca.State.Created)
 	if k != Root {
-		if t, err = issuingTemplate(&ca.State, k, ca.State.Created); err != nil {
+		if t, err = issuingTemplate(&ca.State, k, 1, ca.State.Created); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error
 		return err
 	}
 	ca.certs[k] = cert
-	if err := lintCA(cert, ca.certs[Root], &ca.State, k); err != nil {
+	if err := lintCA(cert, ca.certs[Root], &ca.State, k, 1); err != nil {
 		return err
 	}
 	return nil

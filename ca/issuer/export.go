@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"filippo.io/age"
-	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"fx/ca/identity"
 )
@@ -39,9 +38,9 @@ func (ca *CA) export(passphrase []byte, work int) ([]byte, error) {
 	if err := CheckPassphrase(passphrase); err != nil {
 		return nil, err
 	}
-	unlock, err := lockedfile.MutexAt(filepath.Join(ca.dir, lockFile)).Lock()
+	unlock, err := ca.lock()
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock CA %q: %v", ca.dir, err)
+		return nil, err
 	}
 	defer unlock()
 	l, err := ca.Log()

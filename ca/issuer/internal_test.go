@@ -66,7 +66,7 @@ func TestWeakRSA(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var no Refusals
-		checkRSA(&rsa.PublicKey{N: tt.n, E: tt.e}, &no)
+		checkRSA(&rsa.PublicKey{N: tt.n, E: tt.e}, false, &no)
 		var got []string
 		for _, r := range no {
 			if r.ID != "key-rsa-size" || tt.name == "too large" {
@@ -244,7 +244,7 @@ func TestLintNoticesEveryDeviationOfACA(t *testing.T) {
 		"a long life":             {func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }, "a lifetime"},
 		"another name":            {func(c *x509.Certificate) { c.Subject.CommonName = "Signing CA G1" }, "subject"},
 	} {
-		template, err := issuingTemplate(&ca.State, Network, now)
+		template, err := issuingTemplate(&ca.State, Network, 1, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +253,7 @@ func TestLintNoticesEveryDeviationOfACA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = lintCA(c, ca.certs[Root], &ca.State, Network)
+		err = lintCA(c, ca.certs[Root], &ca.State, Network, 1)
 		if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), "thrown away: "+tt.want) {
 			t.Errorf("%s: got %v, want something about %q", name, err, tt.want)
 		}

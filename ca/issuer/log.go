@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -150,19 +151,31 @@ func (ca *CA) logSigner(first Kind) (*merklelog.Signer, error) {
 		if key := ca.keys[k]; key != nil {
 			return merklelog.NewSigner(logKeyName(ca.State.Federation, k), key)
 		}
+		for _, g := range slices.Backward(ca.generations[k]) {
+			if g.key != nil {
+				return merklelog.NewSigner(logKeyName(ca.State.Federation, k), g.key)
+			}
+		}
 	}
 	return nil, errors.New("cannot sign the log's checkpoint: every key of the CA is locked")
 }
 
-// logKeys are the keys of the CAs in the folder.
+// logKeys are the keys of the CAs in the folder, of all generations: what a
+// rotation records first, the older one signs.
 func (ca *CA) logKeys() (merklelog.Keys, error) {
 	var keys merklelog.Keys
 	for _, k := range Kinds() {
-		key, err := merklelog.NewKey(logKeyName(ca.State.Federation, k), ca.certs[k].PublicKey)
-		if err != nil {
-			return nil, err
+		public := []crypto.PublicKey{ca.certs[k].PublicKey}
+		for _, g := range ca.generations[k] {
+			public = append(public, g.newest().PublicKey)
 		}
-		keys = append(keys, key)
+		for _, p := range public {
+			key, err := merklelog.NewKey(logKeyName(ca.State.Federation, k), p)
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, key)
+		}
 	}
 	return keys, nil
 }

@@ -20,9 +20,12 @@ type CA struct {
 
 	dir   string
 	now   func() time.Time
-	certs map[Kind]*x509.Certificate
-	keys  map[Kind]crypto.Signer // those that were unlocked
-	book  *book                  // nil until it is needed
+	certs map[Kind]*x509.Certificate // of the current generations
+	keys  map[Kind]crypto.Signer     // those that were unlocked
+
+	generations map[Kind][]*generation     // all, oldest first
+	signed      map[*x509.Certificate]bool // whose signature by the root was checked
+	book        *book                      // nil until it is needed
 }
 
 // Open reads a CA folder. No key is opened. now is the clock by which
@@ -42,16 +45,9 @@ func Open(dir string, now func() time.Time) (*CA, error) {
 	if err != nil {
 		return nil, identity.Invalidf("cannot use %q: %w", filepath.Join(dir, stateFile), err)
 	}
-	ca := &CA{State: *s, dir: dir, now: now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}}
-	for _, k := range Kinds() {
-		certs, err := identity.ReadCertificates(crtFile(dir, k))
-		if err != nil {
-			return nil, err
-		}
-		ca.certs[k] = certs[0]
-		if len(certs) != 1 {
-			return nil, identity.Invalidf("cannot use %q: it holds %d certificates, not one", crtFile(dir, k), len(certs))
-		}
+	ca := &CA{State: *s, dir: dir, now: now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}, signed: map[*x509.Certificate]bool{}}
+	if err := ca.loadGenerations(); err != nil {
+		return nil, err
 	}
 	return ca, nil
 }
@@ -64,27 +60,23 @@ func (ca *CA) Locked(k Kind) (bool, error) {
 	if ca.keys[k] != nil {
 		return false, nil
 	}
-	return keyIsEncrypted(keyFile(ca.dir, k))
+	return keyIsEncrypted(generationKeyFile(ca.dir, k, ca.State.generationOf(k)))
 }
 
 // Unlock opens the key of one CA. It stays open as long as the process runs.
 // With a wrong passphrase the error wraps [ErrPassphrase].
 func (ca *CA) Unlock(k Kind, passphrase []byte) error {
-	path := keyFile(ca.dir, k)
-	key, err := openKey(path, passphrase)
-	if err != nil {
+	g := ca.current(k)
+	if err := ca.unlock(g, passphrase); err != nil {
 		return err
 	}
-	if !identity.SameKey(key.Public(), ca.certs[k].PublicKey) {
-		return identity.Untrustedf("cannot use CA key %q: it does not belong to the certificate %q", path, crtFile(ca.dir, k))
-	}
-	ca.keys[k] = key
+	ca.keys[k] = g.key
 	return nil
 }
 
 // checkIssuer says why a CA's certificate may not issue at the given time.
 func (ca *CA) checkIssuer(k Kind, at time.Time) error {
-	c, root := ca.certs[k], ca.certs[Root]
+	c, root := ca.certs[k], ca.rootOf(ca.certs[k])
 	switch {
 	case !c.IsCA || !c.BasicConstraintsValid:
 		return identity.Untrustedf("the certificate of the %s is no CA's", k)
@@ -97,8 +89,11 @@ func (ca *CA) checkIssuer(k Kind, at time.Time) error {
 	case !bytes.Equal(c.RawIssuer, root.RawSubject):
 		return identity.Untrustedf("the %s was not issued by the root", k)
 	}
-	if err := c.CheckSignatureFrom(root); err != nil {
-		return identity.Untrustedf("the %s was not signed by the root: %v", k, err)
+	if !ca.signed[c] { // once is enough: neither certificate changes while it is in memory
+		if err := c.CheckSignatureFrom(root); err != nil {
+			return identity.Untrustedf("the %s was not signed by the root: %v", k, err)
+		}
+		ca.signed[c] = true
 	}
 	if at.After(root.NotAfter) || at.Before(root.NotBefore) {
 		return identity.Untrustedf("the root is valid from %s to %s only", root.NotBefore.Format(time.RFC3339), root.NotAfter.Format(time.RFC3339))

@@ -53,13 +53,13 @@ func DefaultDays(r identity.Role) int {
 // anyPolicy is RFC 5280 section 4.2.1.4.
 var anyPolicy = []uint64{2, 5, 29, 32, 0}
 
-// rootTemplate, issuingTemplate and leafTemplate are the profiles. They are
+// rootTemplate, issuingTemplate (n counts the generations of a CA from 1) and leafTemplate are the profiles. They are
 // literals on purpose: nothing of a request reaches a certificate except the
 // public key and names that were checked.
-func rootTemplate(s *State, now time.Time) *x509.Certificate {
+func rootTemplate(s *State, n int, now time.Time) *x509.Certificate {
 	notBefore := now.Add(-backdateCA)
 	return &x509.Certificate{
-		Subject:               caName(s.Federation, Root),
+		Subject:               caName(s.Federation, Root, n),
 		NotBefore:             notBefore,
 		NotAfter:              lastSecond(notBefore, rootDays),
 		BasicConstraintsValid: true,
@@ -69,14 +69,14 @@ func rootTemplate(s *State, now time.Time) *x509.Certificate {
 	}
 }
 
-func issuingTemplate(s *State, k Kind, now time.Time) (*x509.Certificate, error) {
+func issuingTemplate(s *State, k Kind, n int, now time.Time) (*x509.Certificate, error) {
 	policy, err := x509.OIDFromInts(anyPolicy)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the policy: %v", err)
 	}
 	notBefore := now.Add(-backdateCA)
 	t := &x509.Certificate{
-		Subject:               caName(s.Federation, k),
+		Subject:               caName(s.Federation, k, n),
 		NotBefore:             notBefore,
 		NotAfter:              lastSecond(notBefore, issuingDays),
 		BasicConstraintsValid: true,
@@ -125,6 +125,7 @@ func leafTemplate(p *Proposal) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("cannot write the identity: %v", err)
 	}
 	t := &x509.Certificate{
+		SerialNumber:          p.serial,
 		Subject:               pkix.Name{Organization: []string{p.Identity.Federation}, CommonName: p.Identity.Name},
 		NotBefore:             p.NotBefore,
 		NotAfter:              p.NotAfter,
@@ -156,9 +157,11 @@ func leafTemplate(p *Proposal) (*x509.Certificate, error) {
 	return t, nil
 }
 
-func caName(federation string, k Kind) pkix.Name {
-	names := map[Kind]string{Root: "Root CA G1", Network: "Network CA G1", Signing: "Signing CA G1"}
-	return pkix.Name{Organization: []string{federation}, CommonName: names[k]}
+// caName tells the generations of a CA apart: each has its own key, and
+// revocation lists are found by name.
+func caName(federation string, k Kind, n int) pkix.Name {
+	names := map[Kind]string{Root: "Root CA", Network: "Network CA", Signing: "Signing CA"}
+	return pkix.Name{Organization: []string{federation}, CommonName: fmt.Sprintf("%s G%d", names[k], n)}
 }
 
 // lastSecond is the end of a lifetime of whole days: RFC 5280 section 4.1.2.5
@@ -172,8 +175,10 @@ func lastSecond(notBefore time.Time, days int) time.Time {
 // nil parent means self-signed.
 func certify(rand io.Reader, t, parent *x509.Certificate, pub crypto.PublicKey, signer crypto.Signer) (*x509.Certificate, error) {
 	var err error
-	if t.SerialNumber, err = newSerial(rand); err != nil {
-		return nil, err
+	if t.SerialNumber == nil {
+		if t.SerialNumber, err = newSerial(rand); err != nil {
+			return nil, err
+		}
 	}
 	if t.SubjectKeyId, err = subjectKeyID(pub); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (r *Record) id() string {
 	case KindCRL:
 		return fmt.Sprintf("crl-%s-g%d-%d", r.Issuer, max(r.Generation, 1), r.Number)
 	case KindRotated:
-		return fmt.Sprintf("rotated-%s-g%d", r.Issuer, r.Generation)
+		return fmt.Sprintf("rotated-%s-g%d-%.16s", r.Issuer, r.Generation, r.Key)
 	}
 	return r.Serial
 }
@@ -109,8 +109,8 @@ func (r *Record) check() error {
 			return identity.Invalidf("it has no serial or no certificate")
 		}
 	case KindRevoked:
-		if len(r.Serial) != 40 {
-			return identity.Invalidf("it has no serial")
+		if _, ok := reasonCodes[r.Reason]; len(r.Serial) != 40 || !ok {
+			return identity.Invalidf("it has no serial or no known reason")
 		}
 	case KindCRL, KindRotated:
 	default:

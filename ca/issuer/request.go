@@ -25,8 +25,12 @@ type Request struct {
 }
 
 // ParseRequest reads a PEM request of at most 64 KiB: one block, no headers,
-// nothing after it. Errors are [Refusals].
+// nothing after it; or the zip archive in which OpenFL sends one. Errors are
+// [Refusals].
 func ParseRequest(data []byte) (*Request, error) {
+	if IsZip(data) {
+		return parseZipRequest(data)
+	}
 	var no Refusals
 	if len(data) > identity.MaxRequest {
 		no.add("csr-size", "the request has %d bytes; at most %d are allowed", len(data), identity.MaxRequest)

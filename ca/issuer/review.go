@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"net/netip"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ type Options struct {
 	Replace     bool     // the name may have another certificate that is still valid
 	Clamp       bool     // shorten the lifetime to the issuer's instead of refusing
 	Fingerprint string   // what the requester said, in any usual spelling; "" is not compared
+	AllowWeak   bool     // accept RSA keys of 2048 bits, which is the least that old devices have
 	Approvals   [][]byte // files of reviewers who approve it
 
 	proposing bool // approvals are still to be had
@@ -38,6 +40,7 @@ type Proposal struct {
 	publicKey any
 	motion    string // SHA-256 of the proposal that was approved
 	approvals []Endorsement
+	serial    *big.Int
 }
 
 // Review judges a request for an identity that the custodian named. An empty
@@ -45,41 +48,55 @@ type Proposal struct {
 // error is all [Refusals] at once, or that the records cannot be read. No key
 // is needed, nothing is written.
 func (ca *CA) Review(req *Request, approved identity.Identity, o Options) (*Proposal, error) {
+	a, err := ca.openAccount()
+	if err != nil {
+		return nil, err
+	}
 	now := ca.now().UTC().Truncate(time.Second)
+	p, no := ca.judge(req, approved, o, now)
+	ca.judgeState(p, a, req, o, now, &no)
+	if err := no.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// judge is the part of a review that needs nothing but the request and the
+// CA's certificates: several requests can be judged at once.
+func (ca *CA) judge(req *Request, approved identity.Identity, o Options, now time.Time) (*Proposal, Refusals) {
 	if approved.Name == "" {
 		approved.Name = req.CSR.Subject.CommonName
 	}
 	if approved.Federation == "" {
 		approved.Federation = ca.State.Federation
 	}
-	if approved.Federation != ca.State.Federation {
-		return nil, identity.Invalidf("this CA is of the federation %q, not %q", ca.State.Federation, approved.Federation)
-	}
-	records, err := ca.Records()
-	if err != nil {
-		return nil, err
-	}
 	var no Refusals
 	p := &Proposal{
 		Identity: approved, Issuer: KindFor(approved.Role),
 		Key: identity.DescribeKey(req.CSR.PublicKey), publicKey: req.CSR.PublicKey,
 	}
+	if approved.Federation != ca.State.Federation {
+		no.add("federation-mismatch", "this CA is of the federation %q, not %q", ca.State.Federation, approved.Federation)
+	}
 	checkFingerprint(req, o.Fingerprint, &no)
 	checkSignature(req.CSR, &no)
-	checkKey(req.CSR.PublicKey, approved.Role, &no)
+	checkKey(req.CSR.PublicKey, approved.Role, o.AllowWeak, &no)
 	n := checkNames(req, approved, &ca.State, &no)
 	p.DNSNames, p.IPAddresses = n.dns, n.ips
 	p.Ignored = slices.Concat(n.ignored, checkExtensions(req, approved.Role, &no))
+	ca.checkLifetime(p, o, now, &no)
+	return p, no
+}
+
+// judgeState is the rest: the CA itself, and all that it ever did.
+func (ca *CA) judgeState(p *Proposal, a *account, req *Request, o Options, now time.Time, no *Refusals) {
 	if err := ca.checkIssuer(p.Issuer, now); err != nil {
 		no.add("issuer-state", "%v", err)
+	} else if a.isRevoked(ca.certs[p.Issuer]) {
+		no.add("issuer-state", "the certificate of the %s was revoked; ca rotate makes another", p.Issuer)
 	}
-	ca.checkLifetime(p, o, now, &no)
-	checkRecords(p, records, req, o, now, &no)
-	ca.checkApprovals(p, records, req, o, now, &no)
-	if err := no.err(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	checkRecords(p, a, req, o, now, no)
+	ca.checkApprovals(p, a.records, req, o, now, no)
 }
 
 func checkFingerprint(req *Request, said string, no *Refusals) {
@@ -122,31 +139,32 @@ func (ca *CA) checkLifetime(p *Proposal, o Options, now time.Time, no *Refusals)
 }
 
 // checkRecords compares the request with everything that was ever issued.
-func checkRecords(p *Proposal, records []*Record, req *Request, o Options, now time.Time, no *Refusals) {
+func checkRecords(p *Proposal, a *account, req *Request, o Options, now time.Time, no *Refusals) {
 	key := keyHash(req.CSR.RawSubjectPublicKeyInfo)
-	for _, r := range records {
-		if r.Kind != KindIssued {
-			continue
+	if x := a.compromised(key); x != nil {
+		no.add("key-compromised", "the key of the request was revoked as compromised on %s; it is never certified again", x.IssuedAt.Format(time.DateOnly))
+	}
+	for _, r := range a.byKey[key] {
+		if r.Role == "" {
+			no.add("key-of-ca", "the key of the request is the %s's own", r.Name)
+		} else if r.Role != p.Identity.Role || r.Name != p.Identity.Name {
+			no.add("key-other-name", "the key of the request is already certified for %s %s (serial %s)", r.Role, r.Name, r.Serial)
 		}
-		same := r.Role == p.Identity.Role && r.Name == p.Identity.Name
-		if r.Key == key {
-			if r.Role == "" {
-				no.add("key-of-ca", "the key of the request is the %s's own", r.Name)
-			} else if !same {
-				no.add("key-other-name", "the key of the request is already certified for %s %s (serial %s)", r.Role, r.Name, r.Serial)
-			}
-		}
-		if r.Request == req.Fingerprint && !o.Replace {
+	}
+	if !o.Replace {
+		for _, r := range a.byRequest[req.Fingerprint] {
 			no.add("csr-repeated", "this very request was answered on %s (serial %s); --replace answers it again",
 				r.IssuedAt.Format(time.RFC3339), r.Serial)
-			continue
 		}
-		if same && !now.After(r.NotAfter) {
-			p.Replaces = append(p.Replaces, r.Serial)
-			if !o.Replace {
-				no.add("name-taken", "%s %s has a certificate until %s (serial %s); --replace issues another",
-					r.Role, r.Name, r.NotAfter.Format(time.DateOnly), r.Serial)
-			}
+	}
+	for _, r := range a.current(p.Identity, now) {
+		if r.Request == req.Fingerprint && !o.Replace {
+			continue // said already
+		}
+		p.Replaces = append(p.Replaces, r.Serial)
+		if !o.Replace {
+			no.add("name-taken", "%s %s has a certificate until %s (serial %s); --replace issues another",
+				r.Role, r.Name, r.NotAfter.Format(time.DateOnly), r.Serial)
 		}
 	}
 }

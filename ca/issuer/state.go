@@ -19,10 +19,15 @@ type State struct {
 	Domains    []string         `json:"domains"`    // DNS domains that aggregators may be in; empty: any
 	IPRanges   []string         `json:"ip_ranges"`  // addresses that aggregators may have, if there are domains or ranges
 	Created    time.Time        `json:"created"`
+	// Generations counts the keys that each CA has had; a CA that is not in it
+	// was never rotated. Writing it is the last step of a rotation.
+	Generations map[Kind]int `json:"generations,omitempty"`
 }
 
 const (
-	stateFormat = "fx-ca/1"
+	// maxGenerations bounds what is read; ten years need three or four.
+	maxGenerations = 99
+	stateFormat    = "fx-ca/1"
 	// skiMethod is RFC 7093 section 2 method 1: the leftmost 160 bits of the
 	// SHA-256 of the subject public key's bits.
 	skiMethod = "rfc7093-1"
@@ -40,6 +45,11 @@ func parseState(data []byte) (*State, error) {
 		return nil, identity.Invalidf("its ski_method is %q; this program knows %q", s.SKIMethod, skiMethod)
 	case !slices.Contains(identity.Aggregator.KeyTypes(), s.KeyType):
 		return nil, identity.Invalidf("its key_type %q is unknown", s.KeyType)
+	}
+	for k, n := range s.Generations {
+		if !slices.Contains(Kinds(), k) || n < 1 || n > maxGenerations {
+			return nil, identity.Invalidf("its generation %d of %q is none", n, k)
+		}
 	}
 	return s, identity.CheckFederation(s.Federation)
 }

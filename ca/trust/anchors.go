@@ -105,8 +105,9 @@ func (a *Anchors) pool() *x509.CertPool {
 
 // Verify says whom chain[0] names if it is a certificate of the wanted role, in
 // order at the given time: chain, validity, name constraints, role, revocation.
-// The way to a root is built only from the anchors; what a peer sent beside its
-// own certificate is not looked at.
+// The way to a root leads through the anchors' CAs and those that the peer sent
+// along: after a rotation a peer's CA may be newer than the chain file. Every
+// one of them must have been certified by one of the anchors' roots.
 //
 // Every error wraps [identity.ErrUntrusted], and one of the errors of
 // crypto/x509, [*RoleError], [*RevokedError] or [*StaleError].
@@ -114,17 +115,11 @@ func (a *Anchors) Verify(chain []*x509.Certificate, want identity.Role, at time.
 	if len(chain) == 0 {
 		return identity.Identity{}, identity.Untrustedf("there is no certificate")
 	}
-	leaf := chain[0]
-	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots:         a.roots,
-		Intermediates: a.subordinate,
-		CurrentTime:   at,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // judged below, as a role
-	})
+	chains, err := a.ways(chain, at)
 	if err != nil {
-		return identity.Identity{}, identity.Untrustedf("the certificate of %q is not in order: %w", leaf.Subject, err)
+		return identity.Identity{}, err
 	}
-	id, err := a.name(leaf, want)
+	id, err := a.name(chain[0], want)
 	if err != nil {
 		return identity.Identity{}, err
 	}
@@ -134,6 +129,32 @@ func (a *Anchors) Verify(chain []*x509.Certificate, want identity.Role, at time.
 		}
 	}
 	return identity.Identity{}, err
+}
+
+// maxSent bounds the CAs of a peer that are looked at: one for each root that
+// may be valid at a time.
+const maxSent = 4
+
+// ways lists the ways from chain[0] to a root, as RFC 5280 section 6 judges
+// them; usages and revocation are judged apart.
+func (a *Anchors) ways(chain []*x509.Certificate, at time.Time) ([][]*x509.Certificate, error) {
+	between := a.subordinate
+	if len(chain) > 1 {
+		between = a.subordinate.Clone()
+		for _, c := range chain[1:min(len(chain), 1+maxSent)] {
+			between.AddCert(c)
+		}
+	}
+	ways, err := chain[0].Verify(x509.VerifyOptions{
+		Roots:         a.roots,
+		Intermediates: between,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // judged as a role
+	})
+	if err != nil {
+		return nil, identity.Untrustedf("the certificate of %q is not in order: %w", chain[0].Subject, err)
+	}
+	return ways, nil
 }
 
 // name reads the identity and requires the role.

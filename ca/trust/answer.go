@@ -16,11 +16,7 @@ func CheckAnswer(answer *identity.Answer, at time.Time) (identity.Identity, erro
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	network, err := New(answer.NetworkChain(), answer.CRLs)
-	if err != nil {
-		return identity.Identity{}, err
-	}
-	signing, err := New(answer.SigningChain(), answer.CRLs)
+	network, signing, err := checkCAs(answer, at)
 	if err != nil {
 		return identity.Identity{}, err
 	}
@@ -28,12 +24,30 @@ func CheckAnswer(answer *identity.Answer, at time.Time) (identity.Identity, erro
 	if id.Role.Signs() {
 		a = signing
 	}
+	return a.Verify([]*x509.Certificate{answer.Leaf}, id.Role, at)
+}
+
+// CheckUpdate says whether a CA's update hangs together: both chains and all
+// revocation lists are sound. Whether its root is the right one is for the
+// caller to judge.
+func CheckUpdate(update *identity.Answer, at time.Time) error {
+	_, _, err := checkCAs(update, at)
+	return err
+}
+
+func checkCAs(answer *identity.Answer, at time.Time) (network, signing *Anchors, err error) {
+	if network, err = New(answer.NetworkChain(), answer.CRLs); err != nil {
+		return nil, nil, err
+	}
+	if signing, err = New(answer.SigningChain(), answer.CRLs); err != nil {
+		return nil, nil, err
+	}
 	for _, ca := range append(network.Certificates(), signing.Certificates()...) {
 		if err := network.issued(ca, at); err != nil {
-			return identity.Identity{}, err
+			return nil, nil, err
 		}
 	}
-	return a.Verify([]*x509.Certificate{answer.Leaf}, id.Role, at)
+	return network, signing, nil
 }
 
 // issued requires that a CA certificate is itself in order under these roots.

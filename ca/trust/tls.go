@@ -39,8 +39,9 @@ func (c Config) anchors() (*Anchors, error) {
 	return a, err
 }
 
-// own reads the certificate and key, and adds the issuing CA to what is sent:
-// the file holds the leaf only, so that OpenFL can use it as well.
+// own reads the certificate and key, and adds the issuing CA to what is sent, as
+// each root has certified it: the file holds the leaf only, so that OpenFL can
+// use it as well.
 func (c Config) own(a *Anchors) (tls.Certificate, error) {
 	crt, key, _ := identity.Files(c.CertDir, c.Role, strings.ToLower(c.Name))
 	certs, err := identity.ReadCertificates(crt)
@@ -57,9 +58,8 @@ func (c Config) own(a *Anchors) (tls.Certificate, error) {
 	}
 	pair := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: signer, Leaf: leaf}
 	for _, ca := range a.cas {
-		if string(ca.RawSubject) != string(ca.RawIssuer) && leaf.CheckSignatureFrom(ca) == nil {
+		if len(pair.Certificate) <= maxSent && string(ca.RawSubject) != string(ca.RawIssuer) && leaf.CheckSignatureFrom(ca) == nil {
 			pair.Certificate = append(pair.Certificate, ca.Raw)
-			break
 		}
 	}
 	return pair, nil

@@ -23,9 +23,12 @@ func caSign() *cli.Command {
 		Usage:     "check a certificate request, then sign it",
 		ArgsUsage: "CSR",
 		Description: `Ask the requester for the fingerprint over a channel that you trust (a call,
-not the mail that brought the request). Examples:
+not the mail that brought the request). CSR is a request, the zip in which OpenFL
+sends one, or a folder of requests, which is signed after a roster: name, role
+and fingerprint of everybody expected, as YAML, JSON or CSV. Examples:
    fxctl ca sign col_hospital-a.csr --role collaborator
-   fxctl ca sign agg_fed.example.org.csr --role aggregator --fingerprint "$F" -o agg.answer`,
+   fxctl ca sign agg_fed.example.org.csr --role aggregator --fingerprint "$F" -o agg.answer
+   fxctl ca sign requests --roster roster.csv`,
 		Flags: []cli.Flag{
 			roleFlag(),
 			&cli.StringFlag{Name: "name", Usage: "name that the request must have"},
@@ -35,6 +38,9 @@ not the mail that brought the request). Examples:
 			&cli.BoolFlag{Name: "replace", Usage: "issue although the name has a certificate, or this request was answered"},
 			&cli.BoolFlag{Name: "clamp", Usage: "shorten the lifetime to the CA's own instead of refusing"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the answer to `FILE` (default: NAME.answer; - is standard output)", TakesFile: true},
+			&cli.StringFlag{Name: "roster", Usage: "sign a folder of requests: `FILE` says who is expected", TakesFile: true},
+			&cli.StringFlag{Name: "openfl-zip", Usage: "write the answer also to `FILE` as OpenFL's certify --import takes it", TakesFile: true},
+			&cli.StringFlag{Name: "allow", Usage: "accept what the profile refuses: rsa-2048"},
 			caFlag(), passphraseFlag(),
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -42,16 +48,21 @@ not the mail that brought the request). Examples:
 			if err != nil {
 				return nil, err
 			}
+			if a := c.String("allow"); a != "" && a != allowRSA2048 {
+				return nil, ui.Usagef("--allow %q is unknown; there is %s", a, allowRSA2048)
+			}
+			if info, err := os.Stat(args[0]); c.IsSet("roster") || err == nil && info.IsDir() {
+				return batchAction(c, args[0])
+			}
 			role, err := roleOf(c)
 			if err != nil {
 				return nil, err
 			}
 			o := caSignOptions{
 				console: ui.From(c), csr: args[0], dir: c.String("ca"), output: c.String("output"), passphraseFile: c.String("passphrase-file"),
-				approved: identity.Identity{Role: role, Name: c.String("name")},
-				sign: issuer.Options{
-					Days: c.Int("days"), Replace: c.Bool("replace"), Clamp: c.Bool("clamp"), Fingerprint: c.String("fingerprint"),
-				},
+				openFLZip: c.String("openfl-zip"),
+				approved:  identity.Identity{Role: role, Name: c.String("name")},
+				sign:      signOptions(c),
 			}
 			if o.sign.Approvals, err = readApprovals(o.console, c.StringSlice("approval")); err != nil {
 				return nil, err
@@ -68,11 +79,22 @@ not the mail that brought the request). Examples:
 	}
 }
 
+const allowRSA2048 = "rsa-2048"
+
+// signOptions reads the flags that one request and a folder of them share.
+func signOptions(c *cli.Context) issuer.Options {
+	return issuer.Options{
+		Days: c.Int("days"), Replace: c.Bool("replace"), Clamp: c.Bool("clamp"), Fingerprint: c.String("fingerprint"),
+		AllowWeak: c.String("allow") == allowRSA2048,
+	}
+}
+
 type caSignOptions struct {
 	console        *ui.Console
 	csr            string
 	dir            string
 	output         string
+	openFLZip      string
 	passphraseFile string
 	approved       identity.Identity
 	sign           issuer.Options
@@ -95,6 +117,7 @@ type caSignResult struct {
 	Ignored     []string      `json:"ignored"`
 	Replaces    []string      `json:"replaces"`
 	Answer      string        `json:"answer"`
+	OpenFLZip   string        `json:"openfl_zip,omitempty"`
 }
 
 func runCASign(ctx context.Context, o caSignOptions) (*caSignResult, error) {
@@ -105,7 +128,7 @@ func runCASign(ctx context.Context, o caSignOptions) (*caSignResult, error) {
 		return nil, ui.Hint(ui.Usagef("cannot sign %q without a terminal: --fingerprint is needed", o.csr),
 			"ask the requester for it; --fingerprint takes what the requester says")
 	}
-	data, err := readInput(o.console, o.csr, identity.MaxRequest)
+	data, err := readInput(o.console, o.csr, maxRequestFile)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +150,14 @@ func runCASign(ctx context.Context, o caSignOptions) (*caSignResult, error) {
 	if _, err := os.Lstat(o.output); err == nil && o.output != "-" {
 		return nil, ui.Hint(fmt.Errorf("cannot write the answer: %q exists already", o.output), "give -o another name")
 	}
+	if o.openFLZip != "" {
+		if p.Identity.Role.Signs() {
+			return nil, ui.Usagef("--openfl-zip is for aggregators and collaborators; OpenFL has no role %s", p.Identity.Role)
+		}
+		if _, err := os.Lstat(o.openFLZip); err == nil {
+			return nil, ui.Hint(fmt.Errorf("cannot write OpenFL's answer: %q exists already", o.openFLZip), "give --openfl-zip another name")
+		}
+	}
 	if err := confirm(ctx, o, req, p); err != nil {
 		return nil, err
 	}
@@ -138,11 +169,14 @@ func runCASign(ctx context.Context, o caSignOptions) (*caSignResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign %q: %w", o.csr, err)
 	}
-	if err := writeAnswer(o, issued.Answer.Encode()); err != nil {
+	if err := writeAnswer(o, issued.Answer); err != nil {
 		return nil, fmt.Errorf("%w (the certificate %s is recorded; --replace answers the request again)", err, issued.Record.Serial)
 	}
 	return newCASignResult(o, req, p, issued, ca), nil
 }
+
+// maxRequestFile bounds what is read as a request: OpenFL sends a zip.
+const maxRequestFile = 1 << 20
 
 func newCASignResult(o caSignOptions, req *issuer.Request, p *issuer.Proposal, issued *issuer.Issued, ca *issuer.CA) *caSignResult {
 	return &caSignResult{
@@ -152,6 +186,7 @@ func newCASignResult(o caSignOptions, req *issuer.Request, p *issuer.Proposal, i
 		Request: req.Fingerprint, Certificate: identity.Fingerprint(issued.Certificate.Raw),
 		Root:    identity.Fingerprint(ca.Certificate(issuer.Root).Raw),
 		Ignored: append([]string{}, p.Ignored...), Replaces: append([]string{}, issued.Record.Replaces...), Answer: o.output,
+		OpenFLZip: o.openFLZip,
 	}
 }
 
@@ -210,11 +245,20 @@ func unlock(ctx context.Context, k *ui.Console, ca *issuer.CA, kind issuer.Kind,
 	return ca.Unlock(kind, p)
 }
 
-func writeAnswer(o caSignOptions, answer []byte) error {
-	if o.output != "-" {
-		return identity.CreateFile(o.output, answer, 0o644)
+func writeAnswer(o caSignOptions, answer *identity.Answer) error {
+	if o.openFLZip != "" {
+		z, err := issuer.OpenFLZip(answer)
+		if err != nil {
+			return err
+		}
+		if err := identity.CreateFile(o.openFLZip, z, 0o644); err != nil {
+			return err
+		}
 	}
-	if _, err := o.console.Out.Write(answer); err != nil {
+	if o.output != "-" {
+		return identity.CreateFile(o.output, answer.Encode(), 0o644)
+	}
+	if _, err := o.console.Out.Write(answer.Encode()); err != nil {
 		return fmt.Errorf("cannot write the answer: %v", err)
 	}
 	return nil
@@ -239,6 +283,9 @@ func readInput(k *ui.Console, name string, limit int64) ([]byte, error) {
 func (r *caSignResult) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "signed %s %s (serial %s), valid until %s\nanswer for the requester: %s\n",
 		r.Role, r.Name, r.Serial, r.NotAfter.Format(time.DateOnly), r.Answer)
+	if err == nil && r.OpenFLZip != "" {
+		_, err = fmt.Fprintf(w, "the same for OpenFL: %s\n", r.OpenFLZip)
+	}
 	if err == nil && len(r.Replaces) > 0 {
 		_, err = fmt.Fprintf(w, "it replaces: %s\n", strings.Join(r.Replaces, ", "))
 	}

@@ -10,8 +10,8 @@ import (
 func certGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "cert",
-		Usage:       "a participant's certificate: request, import, inspect, verify",
-		Subcommands: []*cli.Command{certRequest(), certImport(), certInspect(), certVerify()},
+		Usage:       "a participant's certificate: request, import, renew, inspect, verify",
+		Subcommands: []*cli.Command{certRequest(), certImport(), certRenew(), certStatus(), certInspect(), certVerify()},
 	}
 }
 

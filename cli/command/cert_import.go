@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,12 +23,14 @@ import (
 func certImport() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "put the custodian's answer in place, after checking it",
+		Usage:     "put the custodian's answer or update in place, after checking it",
 		ArgsUsage: "ANSWER",
 		Description: `The first import fixes the federation's root: ask the custodian for its
-fingerprint over a channel that you trust. Examples:
+fingerprint over a channel that you trust. An update, the custodian's update.pem,
+brings revocation lists and new CA certificates. Examples:
    fxctl cert import hospital-a.answer
-   fxctl cert import hospital-a.answer --root-fingerprint "$F"`,
+   fxctl cert import hospital-a.answer --root-fingerprint "$F"
+   fxctl cert import update.pem`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "root-fingerprint", Usage: "fingerprint of the federation's root that the custodian said"},
 			certDirFlag(),
@@ -53,10 +56,10 @@ type certImportOptions struct {
 
 type certImportResult struct {
 	Federation  string        `json:"federation"`
-	Role        identity.Role `json:"role"`
-	Name        string        `json:"name"`
-	NotAfter    time.Time     `json:"not_after"`
-	Certificate string        `json:"certificate"`
+	Role        identity.Role `json:"role,omitempty"` // none of these four: an update
+	Name        string        `json:"name,omitempty"`
+	NotAfter    time.Time     `json:"not_after,omitzero"`
+	Certificate string        `json:"certificate,omitempty"`
 	Root        string        `json:"root_fingerprint"`
 	Files       []string      `json:"files"`
 }
@@ -66,6 +69,9 @@ func runCertImport(ctx context.Context, o certImportOptions) (*certImportResult,
 	if err != nil {
 		return nil, err
 	}
+	if isUpdate(data) {
+		return importUpdate(ctx, o, data)
+	}
 	answer, err := identity.ParseAnswer(data)
 	if err != nil {
 		return nil, fmt.Errorf("cannot import %q: %w", o.answer, err)
@@ -74,17 +80,10 @@ func runCertImport(ctx context.Context, o certImportOptions) (*certImportResult,
 	if err != nil {
 		return nil, fmt.Errorf("cannot import %q: %w", o.answer, err)
 	}
-	crt, keyPath, _ := identity.Files(o.certDir, id.Role, id.Name)
-	key, err := identity.ReadKey(keyPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ui.Hint(identity.Untrustedf("cannot import %q: it is for %s, and %q does not exist", o.answer, id, keyPath),
-			"--cert-dir names the folder in which the request was made")
-	}
+	crt, _, _ := identity.Files(o.certDir, id.Role, id.Name)
+	key, err := findKey(o, id, answer.Leaf)
 	if err != nil {
 		return nil, err
-	}
-	if !identity.SameKey(key.Public(), answer.Leaf.PublicKey) {
-		return nil, identity.Untrustedf("cannot import %q: it does not answer the request of this folder: the certificate is for another key than %q", o.answer, keyPath)
 	}
 	root, err := pinRoot(ctx, o, answer)
 	if err != nil {
@@ -93,7 +92,7 @@ func runCertImport(ctx context.Context, o certImportOptions) (*certImportResult,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	files, err := place(o.certDir, crt, answer)
+	files, err := place(o.certDir, crt, answer, key)
 	if err != nil {
 		return nil, err
 	}
@@ -103,49 +102,9 @@ func runCertImport(ctx context.Context, o certImportOptions) (*certImportResult,
 	}, nil
 }
 
-// pinRoot requires that the answer's root is the one that is in place already
-// or, the first time, the one whose fingerprint the custodian said.
-func pinRoot(ctx context.Context, o certImportOptions, answer *identity.Answer) (string, error) {
-	if len(answer.Roots) != 1 {
-		return "", identity.Invalidf("cannot import %q: it has %d roots, not one", o.answer, len(answer.Roots))
-	}
-	found := identity.Fingerprint(answer.Roots[0].Raw)
-	said := identity.Ungrouped(o.root)
-	if said != "" && said != found {
-		return "", identity.Untrustedf("cannot import %q: the fingerprint of its root is %s, not %q: it is not from that federation's CA",
-			o.answer, identity.Grouped(found), o.root)
-	}
-	path := filepath.Join(o.certDir, identity.ChainFile)
-	inPlace, err := identity.ReadCertificates(path)
-	switch {
-	case err == nil:
-		if !slices.ContainsFunc(inPlace, answer.Roots[0].Equal) {
-			return "", ui.Hint(identity.Untrustedf("cannot import %q: its root is not the one in %q", o.answer, path),
-				"another federation needs another --cert-dir")
-		}
-		return found, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	case said != "":
-		return found, nil
-	case !o.console.Interactive():
-		return "", ui.Hint(ui.Usagef("cannot import %q: it is the first from this CA, and without a terminal --root-fingerprint is needed", o.answer),
-			"ask the custodian for the fingerprint that fxctl ca init printed")
-	}
-	o.console.Warnf("the answer's root has the fingerprint\n  %s ···· ····", identity.Grouped(found[:len(found)-8]))
-	typed, err := ask(ctx, o.console, o.console.Ask, "Ask the custodian for the root's fingerprint. If it begins so, type its last eight digits to trust it:", "--root-fingerprint")
-	if err != nil {
-		return "", err
-	}
-	if identity.Ungrouped(typed) != found[len(found)-8:] {
-		return "", identity.Untrustedf("cannot import %q: the fingerprint of its root does not end in %q", o.answer, typed)
-	}
-	return found, nil
-}
-
 // place writes the files, each whole or not at all, the certificate last: it is
 // there only if everything that it needs is.
-func place(certDir, crt string, answer *identity.Answer) (files []string, err error) {
+func place(certDir, crt string, answer *identity.Answer, key *renewal) (files []string, err error) {
 	put := func(path string, data []byte) {
 		if err != nil {
 			return
@@ -164,7 +123,18 @@ func place(certDir, crt string, answer *identity.Answer) (files []string, err er
 			put(path, identity.EncodeCRLs(crls...))
 		}
 	}
-	put(crt, identity.EncodeCertificates(answer.Leaf))
+	if answer.Leaf == nil || err != nil { // an update
+		return files, err
+	}
+	if key.newKey != nil {
+		if err := key.putKey(); err != nil {
+			return files, err
+		}
+		files = append(files, key.keyPath)
+	}
+	if put(crt, identity.EncodeCertificates(answer.Leaf)); err == nil {
+		err = key.finish()
+	}
 	return files, err
 }
 
@@ -197,6 +167,10 @@ func newestCRLs(path string, crls []*x509.RevocationList) ([]*x509.RevocationLis
 
 // Text is the result for people.
 func (r *certImportResult) Text(w io.Writer) error {
+	if r.Certificate == "" {
+		_, err := fmt.Fprintf(w, "imported CA certificates and revocation lists of %s: %s\n", r.Federation, strings.Join(r.Files, ", "))
+		return err
+	}
 	_, err := fmt.Fprintf(w, "imported the certificate of %s %s of %s, valid until %s: %s\n",
 		r.Role, r.Name, r.Federation, r.NotAfter.Format(time.DateOnly), r.Certificate)
 	return err

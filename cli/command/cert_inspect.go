@@ -9,16 +9,18 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/ca/identity"
+	"fx/ca/issuer"
 	"fx/cli/ui"
 )
 
 func certInspect() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show what a certificate, chain, answer, request, key or revocation list is",
+		Usage:     "show what a certificate, chain, answer, request, key, revocation list or OpenFL zip is",
 		ArgsUsage: "FILE",
-		Description: `Nothing is verified; see "fxctl cert verify". Of a private key only its public
-half is shown. Examples:
+		Description: `PEM or DER. No chain is verified; see "fxctl cert verify". Findings say in what a
+thing differs from the profile, and what "ca sign" would refuse of a request. Of
+a private key only its public half is shown. Examples:
    fxctl cert inspect cert/client/col_hospital-a.csr
    fxctl cert inspect cert/cert_chain.crt --json
    openssl s_client -connect agg.example.org:8443 </dev/null | openssl x509 | fxctl cert inspect -`,
@@ -54,8 +56,34 @@ func runCertInspect(_ context.Context, o certInspectOptions) (*certInspectResult
 	return &certInspectResult{File: o.file, Items: items}, nil
 }
 
-// inspectData takes PEM, or DER of one thing.
+// inspectData takes PEM, DER of one thing, or a zip of such files, as OpenFL
+// sends requests and certificates.
 func inspectData(data []byte) ([]inspectItem, error) {
+	if !issuer.IsZip(data) {
+		return inspectFile(data)
+	}
+	files, err := issuer.ReadZip(data)
+	if err != nil {
+		return nil, err
+	}
+	var items []inspectItem
+	for _, f := range files {
+		found, err := inspectFile(f.Data)
+		if err != nil {
+			found = []inspectItem{{Kind: kindOther, Note: err.Error()}}
+		}
+		for _, i := range found {
+			i.File = f.Name
+			if i.Kind == kindKey {
+				i.Findings = append(i.Findings, "a private key that was sent: others know it now")
+			}
+			items = append(items, i)
+		}
+	}
+	return items, nil
+}
+
+func inspectFile(data []byte) ([]inspectItem, error) {
 	if !bytes.Contains(data, []byte("-----BEGIN ")) {
 		item, err := inspectDER(data)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"fx/ca/identity"
+	"fx/ca/issuer"
 	"fx/ca/trust"
 )
 
@@ -23,6 +25,7 @@ const (
 	kindKey         = "private key"
 	kindLockedKey   = "encrypted private key"
 	kindCRL         = "revocation list"
+	kindOther       = "other file" // of an archive
 )
 
 // inspectItem is one thing in a file; fields that it has none of are left out.
@@ -44,6 +47,8 @@ type inspectItem struct {
 	Revoked     *int       `json:"revoked,omitempty"`
 	Fingerprint string     `json:"fingerprint,omitempty"` // SHA-256 of the DER; of a key, of its public half (SubjectPublicKeyInfo)
 	OpenFL      string     `json:"openfl_fingerprint,omitempty"`
+	File        string     `json:"in,omitempty"` // file of an archive
+	Findings    []string   `json:"findings,omitempty"`
 }
 
 func inspectBlock(kind string, der []byte) (inspectItem, error) {
@@ -112,6 +117,7 @@ func certificateItem(c *x509.Certificate) inspectItem {
 	default:
 		i.Note = "no identity: " + err.Error()
 	}
+	i.Findings = issuer.Findings(c, time.Now())
 	return i
 }
 
@@ -122,6 +128,15 @@ func requestItem(r *x509.CertificateRequest) inspectItem {
 	}
 	if err := r.CheckSignature(); err != nil {
 		i.Note = "the request is NOT signed by its own key"
+	}
+	req, err := issuer.ParseRequest(identity.EncodeRequest(r.Raw))
+	if err == nil {
+		err = noRefusals(issuer.RequestFindings(req, ""))
+	}
+	if no, ok := errors.AsType[issuer.Refusals](err); ok {
+		for _, x := range no {
+			i.Findings = append(i.Findings, x.Message+" ("+x.ID+")")
+		}
 	}
 	return i
 }
@@ -147,7 +162,15 @@ func crlItem(l *x509.RevocationList) inspectItem {
 	if l.Number != nil {
 		i.Number = l.Number.String()
 	}
+	i.Findings = issuer.ListFindings(l, time.Now())
 	return i
+}
+
+func noRefusals(no issuer.Refusals) error {
+	if len(no) == 0 {
+		return nil
+	}
+	return no
 }
 
 func sans(dns []string, ips []net.IP, uris []*url.URL, emails []string) (names []string) {
@@ -189,7 +212,7 @@ func serial(n *big.Int) string { return hex.EncodeToString(n.Bytes()) }
 
 // rows is the item for people.
 func (i inspectItem) rows() [][]string {
-	rows := [][]string{{i.Kind, ""}}
+	rows := [][]string{{i.Kind, i.File}}
 	add := func(label, value string) {
 		if value != "" {
 			rows = append(rows, []string{"  " + label, value})
@@ -218,5 +241,8 @@ func (i inspectItem) rows() [][]string {
 	}
 	add("fingerprint", identity.Grouped(i.Fingerprint))
 	add("OpenFL's", i.OpenFL)
+	for _, f := range i.Findings {
+		add("finding", f)
+	}
 	return rows
 }

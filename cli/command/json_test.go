@@ -13,8 +13,9 @@ import (
 // in the section "For scripts" of the command's page.
 func TestJSONIsDocumented(t *testing.T) {
 	for page, results := range map[string][]any{
-		"ca.md":     {caInitResult{}, caSignResult{}, caLogShowResult{}, caLogVerifyResult{}, caLogDocumentResult{}, caLogProveResult{}, caProposeResult{}, caApproveResult{}, caExportResult{}, caImportResult{}},
-		"cert.md":   {certRequestResult{}, certImportResult{}, certInspectResult{}, certVerifyResult{}},
+		"ca.md": {caInitResult{}, caSignResult{}, caSignBatchResult{}, caListResult{}, caStatusResult{}, caRevokeResult{}, caCRLResult{}, caRotateResult{},
+			caLogShowResult{}, caLogVerifyResult{}, caLogDocumentResult{}, caLogProveResult{}, caProposeResult{}, caApproveResult{}, caExportResult{}, caImportResult{}},
+		"cert.md":   {certRequestResult{}, certRenewResult{}, certImportResult{}, certStatusResult{}, certInspectResult{}, certVerifyResult{}},
 		"bundle.md": {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
 	} {
 		text, err := os.ReadFile("../../docs/" + page)
