@@ -22,8 +22,9 @@ var layers = map[string]int{
 	"cli/command":        5,
 	"runtime/aggregator": 4, "runtime/collaborator": 4, "runtime/receipt": 4, "bundle/inspect": 4,
 	"bundle": 3, "runtime/fold": 3,
+	"ca/issuer":       2,
 	"bundle/approval": 2, "runtime/transport": 2, "runtime/journal": 2, "runtime/taskrunner": 2, "schema/check": 2,
-	"ca/issuer": 1, "ca/trust": 1, "bundle/workspace": 1, "runtime/aggregation": 1, "runtime/assigner": 1,
+	"ca/merklelog": 1, "ca/trust": 1, "bundle/workspace": 1, "runtime/aggregation": 1, "runtime/assigner": 1,
 	"runtime/straggler": 1, "runtime/codec": 1, "runtime/egress": 1, "runtime/sandbox": 1, "runtime/wasm": 1,
 	"schema": 0, "proto": 0, "ca/identity": 0, "runtime/tensor": 0, "cli/ui": 0,
 }

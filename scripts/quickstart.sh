@@ -222,7 +222,7 @@ cat <<EOF
 final model   $work/state/aggregator/save/final.safetensors (and .pbuf; best and last beside it)
 records       $work/state/aggregator/journal
 what left     $work/state/hospital-a/egress.jsonl, one at each site
-certificates  $work/ca/issued
+CA's log      $work/ca/log
 took          $((SECONDS - began)) s
 EOF
 [ -n "$keep" ] || echo "(all of it is removed now; --keep DIR keeps it)"

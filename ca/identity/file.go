@@ -52,14 +52,18 @@ func createError(path string, err error) error {
 // see the old bytes or the new, never a mixture. A link of that name is
 // replaced, not followed.
 func ReplaceFile(path string, data []byte, perm fs.FileMode) error {
+	Fault()
 	tmp, err := writeTemp(path, data, perm)
 	if err == nil {
+		Fault()
 		if err = os.Rename(tmp, path); err != nil {
 			err = errors.Join(err, os.Remove(tmp))
 		}
 	}
 	if err == nil {
+		Fault()
 		err = syncDir(filepath.Dir(path))
+		Fault()
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %q: %w", path, cause(err))
@@ -73,11 +77,13 @@ func writeTemp(path string, data []byte, perm fs.FileMode) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	Fault()
 	err = f.Chmod(perm)
 	if err == nil {
 		_, err = f.Write(data)
 	}
 	if err == nil {
+		Fault()
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -32,20 +32,25 @@ func CreateFiles(files []NewFile, perm fs.FileMode) error {
 		})
 	}
 	wait.Wait()
+	Fault()
 	for dir := range folders {
 		errs = append(errs, syncDir(dir))
 	}
+	Fault()
 	return errors.Join(errs...)
 }
 
 // createUnsynced writes a file whose bytes are durable and whose name is not
 // yet: that is the folder's to keep.
 func createUnsynced(path string, data []byte, perm fs.FileMode) error {
+	Fault()
 	tmp, err := writeTemp(path, data, perm)
 	if err == nil {
+		Fault()
 		if err = os.Link(tmp, path); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // FAT says EPERM
 			err = linkless(tmp, path)
 		}
+		Fault()
 		err = errors.Join(err, os.Remove(tmp))
 	}
 	return createError(path, err)

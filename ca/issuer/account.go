@@ -12,6 +12,7 @@ import (
 // account is everything that was recorded, by what it is looked up by. It is
 // built once for a batch: a look-up for each request would read it each time.
 type account struct {
+	records   []*Record // all
 	issued    []*Record // participants and CAs, oldest first
 	bySerial  map[string]*Record
 	byKey     map[string][]*Record
@@ -49,6 +50,7 @@ func (ca *CA) openAccount() (*account, error) {
 }
 
 func (a *account) add(r *Record) {
+	a.records = append(a.records, r)
 	switch r.Kind {
 	case KindIssued:
 		a.issued = append(a.issued, r)

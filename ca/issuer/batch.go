@@ -133,6 +133,7 @@ func reserve(p *Proposal, a *account, req *Request, now time.Time) (*Record, err
 		}
 		r.Serial = serialHex(&x509.Certificate{SerialNumber: p.serial})
 	}
+	p.endorse(r)
 	a.add(r)
 	return r, nil
 }

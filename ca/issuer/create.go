@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fx/ca/identity"
+	"fx/ca/merklelog"
 )
 
 // CreateOptions says how a new CA is to be.
@@ -24,9 +25,14 @@ type CreateOptions struct {
 	KeyType    identity.KeyType // of network and signing CA; "" is P-256. The root is P-384
 	Domains    []string         // DNS domains that aggregators may be in; empty: any
 	IPRanges   []string         // addresses that aggregators may have (CIDR), where Domains or IPRanges limit them
-	Passphrase []byte           // nil stores the keys in clear
+	Approvals  int              // how many reviewers must approve every certificate; 0: none
+	HSM        string           // URI of the token in which the keys are made; "" stores them in files
+	Passphrase []byte           // nil stores the keys in clear; the PIN of the HSM
 	Now        func() time.Time // nil is the system's clock
 }
+
+// MaxApprovals is how many approvals can be required at most.
+const MaxApprovals = 16
 
 // Check says what is wrong with the options, and fills in what was left out. Of
 // the options themselves errors wrap [identity.ErrInvalid]; that Dir cannot be
@@ -51,7 +57,14 @@ func (o *CreateOptions) Check() error {
 			return identity.Invalidf("%q is no address range such as 10.1.0.0/16", r)
 		}
 	}
-	if o.Passphrase != nil {
+	if o.Approvals < 0 || o.Approvals > MaxApprovals {
+		return identity.Invalidf("%d approvals cannot be required; allowed are 0 to %d", o.Approvals, MaxApprovals)
+	}
+	if o.HSM != "" {
+		if err := errors.Join(CheckHSM(o.HSM), CheckHSMKeyType(o.KeyType)); err != nil {
+			return err
+		}
+	} else if o.Passphrase != nil {
 		if err := CheckPassphrase(o.Passphrase); err != nil {
 			return err
 		}
@@ -108,90 +121,142 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err := build(ctx, tmp, o); err != nil {
 		return nil, err
 	}
-	if _, err := Open(tmp, o.Now); err != nil { // what is handed over can be used
+	whole, err := Open(tmp, o.Now)
+	if err == nil {
+		_, err = whole.Records()
+	}
+	if err != nil { // what is handed over can be used
 		return nil, err
 	}
-	if err := vacant(o.Dir); err != nil {
+	if err := place(tmp, o.Dir); err != nil {
 		return nil, err
-	}
-	if err := os.Remove(o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
-	}
-	if err := os.Rename(tmp, o.Dir); err != nil {
-		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}
 	return Open(o.Dir, o.Now)
 }
 
+// place gives a folder that is whole its name.
+func place(tmp, dir string) error {
+	if err := vacant(dir); err != nil {
+		return err
+	}
+	identity.Fault()
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	identity.Fault()
+	if err := os.Rename(tmp, dir); err != nil {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	identity.Fault()
+	if err := identity.SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
+		return fmt.Errorf("cannot create a CA in %q: %v", dir, err)
+	}
+	return nil
+}
+
 // build writes all files of a new CA into dir.
-func build(ctx context.Context, dir string, o CreateOptions) error {
-	s := &State{
+func build(ctx context.Context, dir string, o CreateOptions) (err error) {
+	s := State{
 		Format: stateFormat, Federation: o.Federation, SKIMethod: skiMethod, KeyType: o.KeyType,
 		Domains: slices.Concat([]string{}, o.Domains), IPRanges: slices.Concat([]string{}, o.IPRanges),
 		Created: o.Now().UTC().Truncate(time.Second),
 	}
-	if err := os.Mkdir(filepath.Join(dir, issuedDir), 0o755); err != nil {
-		return fmt.Errorf("cannot create folder: %v", err)
-	}
-	certs := map[Kind]*x509.Certificate{}
-	var rootKey crypto.Signer
+	ca := &CA{State: s, dir: dir, now: o.Now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}}
+	var undo []func() error
+	defer func() {
+		for _, u := range undo { // what was made outside the folder
+			if err != nil {
+				err = errors.Join(err, u())
+			}
+		}
+	}()
 	for _, k := range Kinds() {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cannot create a CA in %q: %w", o.Dir, err)
 		}
-		keyType := o.KeyType
-		if k == Root {
-			keyType = identity.P384
-		}
-		key, err := identity.NewKey(keyType)
-		if err != nil {
-			return fmt.Errorf("cannot make the key of the %s: %v", k, err)
-		}
-		if k == Root {
-			rootKey = key
-		}
-		if certs[k], err = buildOne(dir, s, k, certs[Root], key, rootKey); err != nil {
-			return err
-		}
-		if err := writeKey(keyFile(dir, k), key, o.Passphrase); err != nil {
+		if err := ca.buildOne(k, o, &undo); err != nil {
 			return err
 		}
 	}
-	for name, cert := range map[string]*x509.Certificate{identity.ChainFile: certs[Network], identity.SigningChainFile: certs[Signing]} {
-		if err := identity.CreateFile(filepath.Join(dir, name), identity.EncodeCertificates(certs[Root], cert), 0o644); err != nil {
+	if err := ca.recordCreation(o); err != nil {
+		return err
+	}
+	for _, k := range Kinds() {
+		if err := identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(ca.certs[k]), 0o644); err != nil {
 			return err
 		}
 	}
-	data, err := encodeJSON(s)
+	for name, k := range map[string]Kind{identity.ChainFile: Network, identity.SigningChainFile: Signing} {
+		if err := identity.CreateFile(filepath.Join(dir, name), identity.EncodeCertificates(ca.certs[Root], ca.certs[k]), 0o644); err != nil {
+			return err
+		}
+	}
+	data, err := encodeJSON(&s)
 	if err != nil {
 		return err
 	}
 	return identity.CreateFile(filepath.Join(dir, stateFile), data, 0o644)
 }
 
-// buildOne makes one CA's certificate, checks it, records it and writes it.
-func buildOne(dir string, s *State, k Kind, root *x509.Certificate, key, rootKey crypto.Signer) (*x509.Certificate, error) {
-	t := rootTemplate(s, 1, s.Created)
+// buildOne makes one CA's key and its certificate, and checks it.
+func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error) {
+	keyType := o.KeyType
+	if k == Root {
+		keyType = identity.P384
+	}
+	if ca.keys[k], err = ca.makeKey(k, keyType, o, undo); err != nil {
+		return fmt.Errorf("cannot make the key of the %s: %w", k, err)
+	}
+	t := rootTemplate(&ca.State, 1, ca.State.Created)
 	if k != Root {
-		var err error
-		if t, err = issuingTemplate(s, k, 1, s.Created); err != nil {
-			return nil, err
+		if t, err = issuingTemplate(&ca.State, k, 1, ca.State.Created); err != nil {
+			return err
 		}
 	}
-	cert, err := certify(rand.Reader, t, root, key.Public(), rootKey)
+	cert, err := certify(rand.Reader, t, ca.certs[Root], ca.keys[k].Public(), ca.keys[Root])
+	if err != nil {
+		return err
+	}
+	ca.certs[k] = cert
+	if err := lintCA(cert, ca.certs[Root], &ca.State, k, 1); err != nil {
+		return err
+	}
+	return nil
+}
+
+// makeKey makes a key, in the HSM if there is one, and stores it or where it is.
+func (ca *CA) makeKey(k Kind, t identity.KeyType, o CreateOptions, undo *[]func() error) (crypto.Signer, error) {
+	path := keyFile(ca.dir, k)
+	if o.HSM == "" {
+		key, err := identity.NewKey(t)
+		if err != nil {
+			return nil, err
+		}
+		return key, writeKey(path, key, o.Passphrase)
+	}
+	key, uri, remove, err := createHSM(o.HSM, "fx-"+ca.State.Federation+"-"+string(k), t, o.Passphrase)
 	if err != nil {
 		return nil, err
 	}
-	if root == nil {
-		root = cert
+	*undo = append(*undo, remove)
+	return key, writeKeyReference(path, uri)
+}
+
+// recordCreation begins the log with the CAs' own certificates.
+func (ca *CA) recordCreation(o CreateOptions) error {
+	log, err := merklelog.Open(filepath.Join(ca.dir, logDir), Origin(ca.State.Federation), describe)
+	if err != nil {
+		return err
 	}
-	if err := lintCA(cert, root, s, k, 1); err != nil {
-		return nil, err
+	ca.book = &book{log: log, ids: map[string]bool{}}
+	var records []*Record
+	for _, k := range Kinds() {
+		r := newRecord(ca.certs[k], Root, ca.State.Created)
+		r.Name, r.Federation = string(k), ca.State.Federation
+		if k == Root {
+			r.Required = o.Approvals
+		}
+		records = append(records, r)
 	}
-	r := newRecord(cert, k, s.Created)
-	r.Issuer, r.Name, r.Federation = Root, string(k), s.Federation
-	if err := writeRecords(dir, r); err != nil {
-		return nil, err
-	}
-	return cert, identity.CreateFile(crtFile(dir, k), identity.EncodeCertificates(cert), 0o644)
+	return ca.appendRecords(records...)
 }

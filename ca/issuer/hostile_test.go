@@ -295,14 +295,19 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
+// entries lists the records of the log in dir.
 func entries(t *testing.T, dir string) (names []string) {
 	t.Helper()
-	list, err := os.ReadDir(filepath.Join(dir, "issued"))
+	ca, err := issuer.Open(dir, at(start))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range list {
-		names = append(names, e.Name())
+	records, err := ca.Records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		names = append(names, r.String())
 	}
 	return names
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -332,31 +331,27 @@ func TestRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "issued", issued.Record.Serial+".json"))
-	if err != nil {
-		t.Fatal(err)
+	records, err := ca.Records()
+	if err != nil || len(records) != 4 { // three CAs and one participant
+		t.Fatalf("%d records, %v", len(records), err)
 	}
-	var r issuer.Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		t.Fatal(err)
-	}
+	r := records[3]
 	if string(r.Certificate) != string(issued.Certificate.Raw) || r.Request != req.Fingerprint || r.Name != "site-1" || r.Issuer != issuer.Network {
 		t.Errorf("record %+v", r)
 	}
-	entries, err := os.ReadDir(filepath.Join(dir, "issued"))
-	if err != nil || len(entries) != 4 { // three CAs and one participant
-		t.Errorf("%d records, %v", len(entries), err)
+	if again := entries(t, dir); len(again) != 4 || again[3] != "issued collaborator site-1, serial "+r.Serial {
+		t.Errorf("read again: %q", again)
 	}
 }
 
 // Nothing may be signed while the account of what was signed cannot be read.
 func TestDamagedRecordStopsSigning(t *testing.T) {
 	ca, dir := newCA(t, nil)
-	if err := os.WriteFile(filepath.Join(dir, "issued", strings.Repeat("4", 40)+".json"), []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "log", "000000000003.log"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	req := request(t, newKey(t, identity.P256), identity.Collaborator, "site-1")
-	if _, err := ca.Sign(context.Background(), req, identity.Identity{Role: identity.Collaborator}, issuer.Options{}); !errors.Is(err, identity.ErrInvalid) {
+	if _, err := ca.Sign(context.Background(), req, identity.Identity{Role: identity.Collaborator}, issuer.Options{}); !errors.Is(err, identity.ErrUntrusted) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -53,8 +53,11 @@ func writeKey(path string, key crypto.Signer, passphrase []byte) error {
 	return identity.CreateFile(path, pem.EncodeToMemory(block), 0o600)
 }
 
-// keyIsEncrypted reports whether a passphrase is needed to open a key.
+// keyIsEncrypted reports whether a passphrase is needed to open a key, or a PIN.
 func keyIsEncrypted(path string) (bool, error) {
+	if uri, err := keyReference(path); err != nil || uri != "" {
+		return err == nil, err
+	}
 	block, err := readKeyBlock(path)
 	return err == nil && block.Type == "ENCRYPTED PRIVATE KEY", err
 }
@@ -71,8 +74,18 @@ func readKeyBlock(path string) (*pem.Block, error) {
 	return blocks[0], nil
 }
 
-// openKey reads a CA key. passphrase is not used for a key stored in clear.
+// openKey reads a CA key, or finds it in the HSM. passphrase is not used for a
+// key stored in clear, and is the PIN of one in an HSM.
 func openKey(path string, passphrase []byte) (crypto.Signer, error) {
+	if uri, err := keyReference(path); err != nil {
+		return nil, err
+	} else if uri != "" {
+		key, err := openHSM(uri, passphrase)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open CA key %q: %w", path, err)
+		}
+		return key, nil
+	}
 	block, err := readKeyBlock(path)
 	if err != nil {
 		return nil, err

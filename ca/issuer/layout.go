@@ -36,7 +36,8 @@ func KindFor(r identity.Role) Kind {
 // Names in a CA folder. The root's files are where OpenFL has them.
 const (
 	stateFile  = "ca.json"
-	issuedDir  = "issued"
+	logDir     = "log"
+	issuedDir  = "issued" // records of older versions of this program
 	lockFile   = "lock"
 	maxState   = 64 << 10
 	maxKeyFile = 64 << 10

@@ -129,7 +129,7 @@ func (ca *CA) CheckRecords() (int, error) {
 	a := newAccount(records)
 	for _, r := range a.issued {
 		if err := ca.checkRecord(r); err != nil {
-			return 0, identity.Untrustedf("record %q: %w", r.file(), err)
+			return 0, identity.Untrustedf("record %q: %w", r.id(), err)
 		}
 	}
 	for serial := range a.revoked {

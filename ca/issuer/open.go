@@ -25,6 +25,7 @@ type CA struct {
 
 	generations map[Kind][]*generation     // all, oldest first
 	signed      map[*x509.Certificate]bool // whose signature by the root was checked
+	book        *book                      // nil until it is needed
 }
 
 // Open reads a CA folder. No key is opened. now is the clock by which

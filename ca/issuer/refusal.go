@@ -35,7 +35,7 @@ func (r Refusals) Error() string {
 func (r Refusals) Is(target error) bool {
 	untrusted := false
 	for _, x := range r {
-		untrusted = untrusted || x.ID == "fingerprint-mismatch" || x.ID == "issuer-state" || x.ID == "not-in-roster"
+		untrusted = untrusted || x.ID == "fingerprint-mismatch" || x.ID == "issuer-state" || x.ID == "not-in-roster" || strings.HasPrefix(x.ID, "approval-")
 	}
 	return untrusted && target == identity.ErrUntrusted || !untrusted && target == identity.ErrInvalid
 }

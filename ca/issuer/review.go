@@ -15,11 +15,14 @@ import (
 
 // Options says how a request is to be answered.
 type Options struct {
-	Days        int    // lifetime; 0 is the role's default
-	Replace     bool   // the name may have another certificate that is still valid
-	Clamp       bool   // shorten the lifetime to the issuer's instead of refusing
-	Fingerprint string // what the requester said, in any usual spelling; "" is not compared
-	AllowWeak   bool   // accept RSA keys of 2048 bits, which is the least that old devices have
+	Days        int      // lifetime; 0 is the role's default
+	Replace     bool     // the name may have another certificate that is still valid
+	Clamp       bool     // shorten the lifetime to the issuer's instead of refusing
+	Fingerprint string   // what the requester said, in any usual spelling; "" is not compared
+	AllowWeak   bool     // accept RSA keys of 2048 bits, which is the least that old devices have
+	Approvals   [][]byte // files of reviewers who approve it
+
+	proposing bool // approvals are still to be had
 }
 
 // Proposal is what [CA.Sign] would issue, and what of the request it would not.
@@ -35,6 +38,8 @@ type Proposal struct {
 	Ignored     []string // what the request asks for and does not get
 
 	publicKey any
+	motion    string // SHA-256 of the proposal that was approved
+	approvals []Endorsement
 	serial    *big.Int
 }
 
@@ -91,6 +96,7 @@ func (ca *CA) judgeState(p *Proposal, a *account, req *Request, o Options, now t
 		no.add("issuer-state", "the certificate of the %s was revoked; ca rotate makes another", p.Issuer)
 	}
 	checkRecords(p, a, req, o, now, no)
+	ca.checkApprovals(p, a.records, req, o, now, no)
 }
 
 func checkFingerprint(req *Request, said string, no *Refusals) {

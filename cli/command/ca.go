@@ -4,9 +4,10 @@ import "github.com/urfave/cli/v2"
 
 func caGroup() *cli.Command {
 	return &cli.Command{
-		Name:        "ca",
-		Usage:       "the federation's certificate authority: create it, sign requests, revoke, rotate, look after it",
-		Subcommands: []*cli.Command{caInit(), caSign(), caList(), caStatus(), caRevoke(), caCRL(), caRotate()},
+		Name:  "ca",
+		Usage: "the federation's certificate authority: create it, sign requests, revoke, rotate, account for it",
+		Subcommands: []*cli.Command{caInit(), caPropose(), caApprove(), caSign(), caList(), caStatus(), caRevoke(), caCRL(), caRotate(),
+			caLog(), caExport(), caImport()},
 	}
 }
 

@@ -22,6 +22,8 @@ func caInit() *cli.Command {
 		Description: `Examples:
    fxctl ca init --name fed.example.org
    fxctl ca init --name fed.example.org --domain example.org --ca /secure/ca
+   fxctl ca init --name fed.example.org --require-approvals 2
+   fxctl-hsm ca init --name fed.example.org --hsm "pkcs11:module-path=/usr/lib/softhsm/libsofthsm2.so;token=fx"
    fxctl ca init --name fed.example.org --passphrase-file /dev/fd/3 3<passphrase`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "name of the federation, a fully qualified domain name"},
@@ -29,6 +31,8 @@ func caInit() *cli.Command {
 			&cli.StringFlag{Name: "key-type", Value: string(identity.P256), Usage: "keys of network and signing CA: p256, p384, ed25519 or rsa3072 (the root's is P-384)"},
 			&cli.StringSliceFlag{Name: "domain", Usage: "certify aggregators in this DNS domain only (may be repeated); addresses are then excluded"},
 			&cli.StringSliceFlag{Name: "ip-range", Usage: "certify aggregators with addresses in this range only, such as 10.1.0.0/16 (may be repeated)"},
+			&cli.IntFlag{Name: "require-approvals", Usage: "how many reviewers must approve every certificate (the first so many reviewers' own need none)"},
+			&cli.StringFlag{Name: "hsm", Usage: "make the keys in the token of this PKCS #11 `URI` (fxctl-hsm only); the passphrase is its PIN"},
 			passphraseFlag(),
 			&cli.BoolFlag{Name: "no-passphrase", Usage: "store the CA keys unencrypted"},
 		},
@@ -42,7 +46,7 @@ func caInit() *cli.Command {
 			return runCAInit(c.Context, caInitOptions{
 				console: ui.From(c), dir: c.String("ca"), name: c.String("name"), keyType: c.String("key-type"),
 				domains: c.StringSlice("domain"), ranges: c.StringSlice("ip-range"),
-				passphraseFile: c.String("passphrase-file"), noPassphrase: c.Bool("no-passphrase"),
+				approvals: c.Int("require-approvals"), hsm: c.String("hsm"), passphraseFile: c.String("passphrase-file"), noPassphrase: c.Bool("no-passphrase"),
 			})
 		}),
 	}
@@ -53,6 +57,8 @@ type caInitOptions struct {
 	dir, name       string
 	keyType         string
 	domains, ranges []string
+	approvals       int
+	hsm             string
 	passphraseFile  string
 	noPassphrase    bool
 }
@@ -63,8 +69,10 @@ type caInitResult struct {
 	RootFingerprint string           `json:"root_fingerprint"` // SHA-256 of the root's DER
 	KeyType         identity.KeyType `json:"key_type"`
 	Encrypted       bool             `json:"encrypted"`
+	HSM             bool             `json:"hsm"` // the keys are in a token
 	Domains         []string         `json:"domains"`
 	IPRanges        []string         `json:"ip_ranges"`
+	Approvals       int              `json:"approvals_required"`
 	NotAfter        time.Time        `json:"not_after"` // of network and signing CA
 	Chain           string           `json:"chain"`
 	SigningChain    string           `json:"signing_chain"`
@@ -73,6 +81,7 @@ type caInitResult struct {
 func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	create := issuer.CreateOptions{
 		Dir: o.dir, Federation: o.name, KeyType: identity.KeyType(o.keyType), Domains: o.domains, IPRanges: o.ranges,
+		Approvals: o.approvals, HSM: o.hsm,
 	}
 	if err := create.Check(); errors.Is(err, identity.ErrInvalid) { // before anybody thinks up a passphrase
 		return nil, ui.Usagef("cannot create a CA: %v", err)
@@ -82,6 +91,16 @@ func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	switch {
 	case o.noPassphrase && o.passphraseFile != "":
 		return nil, ui.Usagef("--no-passphrase and --passphrase-file exclude each other")
+	case o.hsm != "" && o.noPassphrase:
+		return nil, ui.Usagef("--hsm and --no-passphrase exclude each other: a token has a PIN")
+	case o.hsm != "":
+		if !issuer.HasHSM {
+			return nil, fmt.Errorf("cannot create a CA with --hsm: %w", issuer.ErrNoHSM)
+		}
+		var err error
+		if create.Passphrase, err = pin(ctx, o.console, o.passphraseFile); err != nil {
+			return nil, err
+		}
 	case o.noPassphrase:
 		o.console.Warnf("the CA keys are stored unencrypted: whoever can read %q can issue certificates", o.dir)
 	default:
@@ -96,9 +115,9 @@ func runCAInit(ctx context.Context, o caInitOptions) (*caInitResult, error) {
 	}
 	return &caInitResult{
 		CA: o.dir, Federation: o.name, RootFingerprint: identity.Fingerprint(ca.Certificate(issuer.Root).Raw),
-		KeyType: ca.State.KeyType, Encrypted: !o.noPassphrase, Domains: ca.State.Domains, IPRanges: ca.State.IPRanges,
-		NotAfter: ca.Certificate(issuer.Network).NotAfter,
-		Chain:    filepath.Join(o.dir, identity.ChainFile), SigningChain: filepath.Join(o.dir, identity.SigningChainFile),
+		KeyType: ca.State.KeyType, Encrypted: !o.noPassphrase, HSM: o.hsm != "", Domains: ca.State.Domains, IPRanges: ca.State.IPRanges,
+		Approvals: o.approvals, NotAfter: ca.Certificate(issuer.Network).NotAfter,
+		Chain: filepath.Join(o.dir, identity.ChainFile), SigningChain: filepath.Join(o.dir, identity.SigningChainFile),
 	}, nil
 }
 

@@ -23,13 +23,15 @@ func certVerify() *cli.Command {
 		ArgsUsage: "FILE",
 		Description: `Examples:
    fxctl cert verify cert/client/col_hospital-a.crt --role collaborator
-   fxctl cert verify alice.crt --role publisher --name alice --chain cert/signing_chain.crt`,
+   fxctl cert verify alice.crt --role publisher --name alice --chain cert/signing_chain.crt
+   fxctl cert verify alice.crt --role publisher --log-proof alice.proof`,
 		Flags: []cli.Flag{
 			roleFlag(),
 			&cli.StringFlag{Name: "name", Usage: "name that the certificate must have"},
 			&cli.StringFlag{Name: "chain", Usage: "file of the federation's CA certificates (default: the role's in --cert-dir)", TakesFile: true},
 			&cli.StringFlag{Name: "crl", Usage: "file of revocation lists (default: crl.pem in --cert-dir, if there is one)", TakesFile: true},
 			&cli.BoolFlag{Name: "openfl", Usage: "also accept certificates made by OpenFL, in which no role is written"},
+			logProofFlag(),
 			certDirFlag(),
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
@@ -43,7 +45,7 @@ func certVerify() *cli.Command {
 			}
 			r, err := runCertVerify(c.Context, certVerifyOptions{
 				console: ui.From(c), file: args[0], role: role, name: c.String("name"), chain: c.String("chain"),
-				crl: c.String("crl"), openFL: c.Bool("openfl"), certDir: c.String("cert-dir"),
+				crl: c.String("crl"), openFL: c.Bool("openfl"), certDir: c.String("cert-dir"), logProof: c.String("log-proof"),
 			})
 			if r == nil {
 				return nil, err
@@ -61,6 +63,7 @@ type certVerifyOptions struct {
 	chain, crl string
 	openFL     bool
 	certDir    string
+	logProof   string
 }
 
 type certVerifyResult struct {
@@ -70,8 +73,9 @@ type certVerifyResult struct {
 	Federation string        `json:"federation,omitempty"`
 	OpenFL     bool          `json:"openfl"` // made by OpenFL: no role is written in it
 	Valid      bool          `json:"valid"`
-	Failed     string        `json:"failed_check,omitempty"` // chain, validity, role, name or revocation
+	Failed     string        `json:"failed_check,omitempty"` // chain, validity, role, name, revocation or log
 	NotAfter   time.Time     `json:"not_after"`
+	LogIndex   *int64        `json:"log_index,omitempty"` // with --log-proof: which record of the CA's log it is
 }
 
 func runCertVerify(_ context.Context, o certVerifyOptions) (*certVerifyResult, error) {
@@ -94,6 +98,10 @@ func runCertVerify(_ context.Context, o certVerifyOptions) (*certVerifyResult, e
 		if o.name != "" && id.Name != o.name {
 			r.Failed = "name"
 			return r, identity.Untrustedf("cannot trust %q: it is the certificate of %s, not of %q", o.file, id, o.name)
+		}
+		if err := r.checkLogProof(o, certs[0], anchors); err != nil {
+			r.Failed = "log"
+			return r, fmt.Errorf("cannot trust %q: %w (check: %s)", o.file, err, r.Failed)
 		}
 		r.Valid = true
 		return r, nil
@@ -147,6 +155,9 @@ func (r *certVerifyResult) Text(w io.Writer) error {
 	note := ""
 	if r.OpenFL {
 		note = " (made by OpenFL: no role is written in it)"
+	}
+	if r.LogIndex != nil {
+		note += fmt.Sprintf(", record %d of the CA's log", *r.LogIndex)
 	}
 	_, err := fmt.Fprintf(w, "%s: %s %s, valid until %s%s\n", r.File, r.Role, r.Name, r.NotAfter.Format(time.DateOnly), note)
 	return err

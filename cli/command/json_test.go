@@ -13,7 +13,8 @@ import (
 // in the section "For scripts" of the command's page.
 func TestJSONIsDocumented(t *testing.T) {
 	for page, results := range map[string][]any{
-		"ca.md":      {caInitResult{}, caSignResult{}, caSignBatchResult{}, caListResult{}, caStatusResult{}, caRevokeResult{}, caCRLResult{}, caRotateResult{}},
+		"ca.md": {caInitResult{}, caSignResult{}, caSignBatchResult{}, caListResult{}, caStatusResult{}, caRevokeResult{}, caCRLResult{}, caRotateResult{},
+			caLogShowResult{}, caLogVerifyResult{}, caLogDocumentResult{}, caLogProveResult{}, caProposeResult{}, caApproveResult{}, caExportResult{}, caImportResult{}},
 		"cert.md":    {certRequestResult{}, certRenewResult{}, certImportResult{}, certStatusResult{}, certInspectResult{}, certVerifyResult{}},
 		"receipt.md": {receiptVerifyResult{}, receiptShowResult{}},
 		"bundle.md":  {bundleCreateResult{}, inspect.Report{}, bundleApproveResult{}, bundleVerifyResult{}, bundleExtractResult{}},
