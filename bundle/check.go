@@ -110,7 +110,7 @@ func (b *Bundle) checkPiece(c piece, data []byte) error {
 	case pieceHeader:
 		f := b.manifest.Files[c.file]
 		if !bytes.Equal(data, tarHeader(f)) {
-			return invalid("the tar header of %q is not the one that the manifest implies", f.Path)
+			return fault(CauseTarHeader, "the tar header of %q is not the one that the manifest implies", f.Path)
 		}
 		if f.Size == 0 && sha256.Sum256(nil) != f.SHA256 {
 			return digestError(f)
@@ -123,7 +123,7 @@ func (b *Bundle) checkPiece(c piece, data []byte) error {
 	case pieceZero:
 		for _, v := range data {
 			if v != 0 {
-				return invalid("padding in the tar at %d is not zero", c.at)
+				return fault(CauseTarZero, "padding in the tar at %d is not zero", c.at)
 			}
 		}
 	}
@@ -162,5 +162,5 @@ func (s *scanner) contents(f *scanned, i int) error {
 }
 
 func digestError(f File) error {
-	return invalid("the content of %q does not have the digest that the manifest states", f.Path)
+	return fault(CauseFileDigest, "the content of %q does not have the digest that the manifest states", f.Path)
 }

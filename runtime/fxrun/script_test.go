@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	interrupt [CODE]               stop what `serve` started, and require its exit code
 //	await FILE TEXT                until the file has the text
 //	truncated FILE NEW             NEW is FILE without its last byte
+//	refuse-vectors DIR             fxrun refuses every ruined bundle in DIR for its own cause
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "ca": createCA, "certify": certify, "federation": federation,
 			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated,
+			"refuse-vectors": refuseVectors,
 		},
 	})
 }
