@@ -30,6 +30,10 @@ func policyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "policy", Usage: "whose approvals this site demands is in `FILE` (default: one publisher and one other reviewer)", TakesFile: true}
 }
 
+func siteFlag() cli.Flag {
+	return &cli.StringFlag{Name: "site", Usage: "judge as the site `NAME`, for approvals that are limited to sites (default: the policy's)"}
+}
+
 func atFlag() cli.Flag {
 	return &cli.StringFlag{Name: "at", Usage: "judge as of this `TIME`, such as 2026-12-31 or 2026-12-31T12:00:00Z (default: now)"}
 }
