@@ -147,6 +147,10 @@ func (p *packer) walk() error {
 // read fills a slot with the uncompressed bytes of data frame i.
 func (p *packer) read(i int, s *packed) error {
 	from, to := p.l.span(i)
+	if s.plain == nil { // once, and large enough for every frame
+		largest := p.l.largest()
+		s.packed, s.plain = make([]byte, 0, maxCompressed(largest)), make([]byte, 0, largest)
+	}
 	s.plain = grow(s.plain, to-from)
 	for _, c := range p.l.pieces(i) {
 		dst := s.plain[c.at-from : c.end-from]

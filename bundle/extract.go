@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -39,6 +38,9 @@ func (c *Checked) extractTo(ctx context.Context, temp, dir string, progress func
 	if err := c.fill(ctx, temp, progress); err != nil {
 		return err
 	}
+	if err := syncFiles(temp); err != nil {
+		return err
+	}
 	// The name appears only when everything is in place and on the disk.
 	if err := os.Rename(temp, dir); err != nil {
 		return err
@@ -57,7 +59,7 @@ func (c *Checked) fill(ctx context.Context, temp string, progress func(int64)) (
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	x := &extractor{files: c.manifest.Files, root: root}
-	if err = errors.Join(c.scan(ctx, progress, x.write), x.close()); err != nil {
+	if err = errors.Join(c.scan(ctx, progress, x.write, nil), x.close()); err != nil {
 		return err
 	}
 	return c.tree.sealFolders(root)
@@ -97,8 +99,10 @@ func (x *extractor) write(i int, from int64, data []byte) error {
 	if err := x.out.Chmod(mode); err != nil {
 		return err
 	}
-	if err := x.out.Sync(); err != nil {
-		return err
+	if syncEach {
+		if err := x.out.Sync(); err != nil {
+			return err
+		}
 	}
 	return x.close()
 }
@@ -190,10 +194,4 @@ func syncDir(dir string) error {
 	}
 	_ = d.Sync()
 	return d.Close()
-}
-
-// FileSHA256 returns the SHA-256 of the whole file, which signatures name for
-// the benefit of stock tools. fx itself relies on the id, which pins as much.
-func (b *Bundle) FileSHA256() ([32]byte, error) {
-	return digestOf(io.NewSectionReader(b.r, 0, b.size))
 }

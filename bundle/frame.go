@@ -41,6 +41,10 @@ type buffers struct{ packed, plain []byte }
 // is valid until buf is used again.
 func (b *Bundle) readFrame(dec *zstd.Decoder, i int, buf *buffers) ([]byte, error) {
 	f, usize := b.manifest.Frames[i], b.layout.usize(i)
+	if buf.plain == nil { // once, and large enough for every frame
+		largest := b.layout.largest()
+		buf.packed, buf.plain = make([]byte, 0, min(maxCompressed(largest), b.size)), make([]byte, 0, largest)
+	}
 	buf.packed = grow(buf.packed, int64(f.csize))
 	buf.plain = grow(buf.plain, usize)
 	if err := readFullAt(b.r, buf.packed, b.offsets[i]); err != nil {

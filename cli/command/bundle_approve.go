@@ -140,7 +140,7 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	if err != nil {
 		return nil, err
 	}
-	checked, err := checkFile(c, o.file)
+	checked, err := checkToSign(c, o.file)
 	if err != nil {
 		return nil, err
 	}

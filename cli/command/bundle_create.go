@@ -185,7 +185,7 @@ func packBundle(c *cli.Context, tree fs.FS, o bundleCreateOptions) error {
 // signBundle reads the finished file back, verifies it completely, and signs
 // what it found there.
 func signBundle(c *cli.Context, o bundleCreateOptions, publisher *signer) (r *bundleCreateResult, err error) {
-	checked, err := checkFile(c, o.output)
+	checked, err := checkToSign(c, o.output)
 	if err != nil {
 		return nil, err
 	}
