@@ -208,3 +208,6 @@ func kind(m os.FileMode) string {
 	}
 	return "special file"
 }
+
+// Raw returns the bytes of the file, from the start.
+func (b *Bundle) Raw() *io.SectionReader { return io.NewSectionReader(b.r, 0, b.size) }

@@ -141,29 +141,39 @@ func removeAll(dir string) {
 	_ = os.RemoveAll(dir)
 }
 
-// CreateFile packs workspace into a new file at path, which must not exist:
-// under a temporary name in the same folder, fsynced, then linked into place.
-// See [Create].
+// CreateFile packs workspace into a new file at path, which must not exist. See
+// [Create] and [NewFile].
 func CreateFile(ctx context.Context, path string, workspace fs.FS, o Options) (id ID, err error) {
+	err = NewFile(path, func(f *os.File) error {
+		id, err = Create(ctx, f, workspace, o)
+		return err
+	})
+	if err != nil {
+		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	}
+	return id, nil
+}
+
+// NewFile has fill write a new file at path, which must not exist: under a
+// temporary name in the same folder, fsynced, then linked into place, all of it
+// or nothing.
+func NewFile(path string, fill func(f *os.File) error) error {
 	if _, err := os.Lstat(path); err == nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: it exists", path)
+		return fmt.Errorf("%q exists", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle: %w", err)
+		return err
 	}
 	defer func() {
 		_ = f.Close() // closed and checked below when all went well
 		_ = os.Remove(f.Name())
 	}()
-	if id, err = Create(ctx, f, workspace, o); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	if err := fill(f); err != nil {
+		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
 	}
 	// A link, unlike a rename, never replaces what someone else put there.
 	err = os.Link(f.Name(), path)
@@ -171,9 +181,9 @@ func CreateFile(ctx context.Context, path string, workspace fs.FS, o Options) (i
 		err = claim(f.Name(), path)
 	}
 	if err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle: %w", err)
+		return err
 	}
-	return id, syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // claim takes a name that nobody has and renames the file at temp over it.

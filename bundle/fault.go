@@ -61,6 +61,8 @@ const (
 	CauseFrameCheck Cause = "frame-checksum"  // its own checksum is wrong
 	CauseFrameData  Cause = "frame-data"      // it cannot be decompressed to the derived size
 
+	CauseOCIManifest Cause = "oci-manifest" // in a registry: the image manifest is not that of a bundle
+
 	CauseTarHeader  Cause = "tar-header"  // a member that is not as the manifest implies: name, mode, owner, kind, size
 	CauseTarZero    Cause = "tar-padding" // padding or the end of the archive is not zero
 	CauseFileDigest Cause = "file-digest" // content other than the manifest states

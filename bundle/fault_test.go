@@ -18,6 +18,7 @@ import (
 func TestCauses(t *testing.T) {
 	elsewhere := map[string]string{
 		"not-a-file":        "TestOpenFile",
+		"oci-manifest":      "FuzzOCIManifest",
 		"file-cut":          "TestShrinks",
 		"manifest-size":     "TestManifestSize",
 		"manifest-no-files": "TestCreateRefuses",

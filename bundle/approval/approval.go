@@ -41,6 +41,7 @@ const MaxValidity = 2 * 366 * 24 * time.Hour
 type Subject struct {
 	BundleID      string // SHA-256 of the manifest
 	FileSHA256    string // of the whole file; only Sign needs it
+	OCISHA256     string // of its image manifest in a registry, likewise; may be empty
 	Name, Version string // as the manifest states them
 	TreeSHA256    string // likewise
 	Bytes         int64  // size of the file

@@ -226,7 +226,11 @@ func signBundle(c *cli.Context, o bundleCreateOptions, publisher *signer) (r *bu
 func subjectOf(c *bundle.Checked) (approval.Subject, error) {
 	s := c.Subject()
 	sum, err := c.FileSHA256()
+	if err != nil {
+		return s, err
+	}
 	s.FileSHA256 = fmt.Sprintf("%x", sum)
+	s.OCISHA256, err = c.OCISHA256()
 	return s, err
 }
 

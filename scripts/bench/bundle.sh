@@ -61,7 +61,7 @@ measure create 'rm -f again.fxb*' fxctl bundle create ward -o again.fxb --as ali
 measure openssl-dgst true openssl dgst -sha256 ward.fxb
 measure verify true fxctl bundle verify ward.fxb
 measure tar-extract 'rm -rf out && mkdir out' tar --zstd -xf ward.tar.zst -C out
-measure extract 'chmod -R u+w out; rm -rf out' fxctl bundle extract ward.fxb out
+measure extract 'chmod -R u+w out; rm -rf out' fxctl bundle extract ward.fxb out --quiet
 if fxctl bundle cat --help >/dev/null 2>&1; then
   measure cat-one-file true fxctl bundle cat ward.fxb plan/plan.yaml
 fi
