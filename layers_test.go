@@ -20,7 +20,7 @@ import (
 var layers = map[string]int{
 	"cli/fxctl": 6, "runtime/fxrun": 6,
 	"cli/command":        5,
-	"runtime/aggregator": 4, "runtime/collaborator": 4, "bundle/inspect": 4, "bundle/exchange": 4,
+	"runtime/aggregator": 4, "runtime/collaborator": 4, "bundle/inspect": 4, "bundle/exchange": 4, "bundle/sbom": 4,
 	"bundle":          3,
 	"bundle/approval": 2, "runtime/transport": 2, "runtime/journal": 2, "runtime/taskrunner": 2, "schema/check": 2,
 	"ca/issuer": 1, "ca/trust": 1, "bundle/workspace": 1, "runtime/aggregation": 1, "runtime/assigner": 1,

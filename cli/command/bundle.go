@@ -23,7 +23,7 @@ func bundleGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "bundle",
 		Usage:       "workspace bundles: create, review, approve, verify",
-		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract(), bundlePush(), bundlePull()},
+		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract(), bundlePush(), bundlePull(), bundleSBOM()},
 	}
 }
 
