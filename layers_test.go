@@ -20,7 +20,7 @@ import (
 var layers = map[string]int{
 	"cli/fxctl": 6, "runtime/fxrun": 6,
 	"cli/command":        5,
-	"runtime/aggregator": 4, "runtime/collaborator": 4, "runtime/receipt": 4, "bundle/inspect": 4,
+	"runtime/aggregator": 4, "runtime/collaborator": 4, "runtime/receipt": 4, "bundle/inspect": 4, "bundle/exchange": 4, "bundle/sbom": 4,
 	"bundle": 3, "runtime/fold": 3,
 	"ca/issuer":       2,
 	"bundle/approval": 2, "runtime/transport": 2, "runtime/journal": 2, "runtime/taskrunner": 2, "schema/check": 2,
@@ -39,6 +39,8 @@ var forbidden = []struct{ from, never, why string }{
 	{"runtime/", "fx/schema/check", "the runtime links no schema compiler"},
 	{"runtime/", "github.com/santhosh-tekuri/jsonschema/", "the runtime links no schema compiler"},
 	{"runtime/", "go.step.sm/crypto/x509util", "certificate templates are the CA's"},
+	{"runtime/", "oras.land/", "the runtime pulls nothing"},
+	{"runtime/", "fx/bundle/exchange", "the runtime pulls nothing"},
 	{"cli/", "google.golang.org/grpc", "fxctl talks to no network"},
 	{"cli/", "google.golang.org/grpc/", "fxctl talks to no network"},
 	{"cli/", "fx/runtime/transport", "fxctl talks to no network"},

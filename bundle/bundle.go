@@ -36,7 +36,7 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 func ParseID(s string) (ID, error) {
 	d, ok := parseDigest(s)
 	if !ok {
-		return ID{}, invalid("cannot read bundle id %q: want 64 lower-case hexadecimal digits", s)
+		return ID{}, fmt.Errorf("%w: cannot read bundle id %q: want 64 lower-case hexadecimal digits", schema.ErrInvalid, s)
 	}
 	return ID(d), nil
 }
@@ -81,7 +81,7 @@ func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 	table := seekTable(headSize, int64(len(raw)), m, l)
 	start := b.offsets[len(m.Frames)]
 	if want := start + int64(len(table)); size != want {
-		return nil, invalid("the file has %d bytes, its manifest accounts for %d", size, want)
+		return nil, fault(CauseFileSize, "the file has %d bytes, its manifest accounts for %d", size, want)
 	}
 	// Step 5: the seek table is compared with the derived one, never believed.
 	got := make([]byte, len(table))
@@ -89,7 +89,7 @@ func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 		return nil, fmt.Errorf("cannot read the seek table: %w", err)
 	}
 	if !bytes.Equal(got, table) {
-		return nil, invalid("the seek table differs from the one that the manifest implies")
+		return nil, fault(CauseSeekTable, "the seek table differs from the one that the manifest implies")
 	}
 	return b, nil
 }
@@ -103,7 +103,7 @@ func OpenFile(path string) (*Bundle, error) {
 		return nil, fmt.Errorf("cannot open bundle: %w", err)
 	}
 	if !before.Mode().IsRegular() {
-		return nil, invalid("cannot open bundle %q: it is a %s, not a regular file", path, kind(before.Mode()))
+		return nil, fault(CauseNotRegular, "cannot open bundle %q: it is a %s, not a regular file", path, kind(before.Mode()))
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,7 +124,7 @@ func openFile(f *os.File, before os.FileInfo) (*Bundle, error) {
 		return nil, err
 	}
 	if !os.SameFile(before, info) {
-		return nil, invalid("the file was replaced while it was being opened")
+		return nil, fault(CauseNotRegular, "the file was replaced while it was being opened")
 	}
 	return Open(f, info.Size())
 }
@@ -169,18 +169,12 @@ func frameOffsets(m *manifest, l *layout, at int64) ([]int64, error) {
 	for i, f := range m.Frames {
 		offsets[i] = at
 		if most := maxCompressed(l.usize(i)); int64(f.csize) > most || f.csize < minFrame {
-			return nil, invalid("frame %d has %d compressed bytes, allowed are %d to %d", i+1, f.csize, minFrame, most)
+			return nil, fault(CauseFrameSize, "frame %d has %d compressed bytes, allowed are %d to %d", i+1, f.csize, minFrame, most)
 		}
 		at += int64(f.csize)
 	}
 	offsets[len(m.Frames)] = at
 	return offsets, nil
-}
-
-// invalid makes an error that wraps schema.ErrInvalid, which commands turn into
-// exit code 3.
-func invalid(format string, a ...any) error {
-	return fmt.Errorf("%w: %s", schema.ErrInvalid, fmt.Sprintf(format, a...))
 }
 
 // readFullAt reads len(p) bytes at off. A file that ends early is an invalid
@@ -191,7 +185,7 @@ func readFullAt(r io.ReaderAt, p []byte, off int64) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return invalid("the file ends after %d bytes, inside a part that starts at %d", off+int64(n), off)
+		return fault(CauseFileCut, "the file ends after %d bytes, inside a part that starts at %d", off+int64(n), off)
 	}
 	return fmt.Errorf("cannot read %d bytes at %d: %v", len(p), off, err)
 }
@@ -214,3 +208,6 @@ func kind(m os.FileMode) string {
 	}
 	return "special file"
 }
+
+// Raw returns the bytes of the file, from the start.
+func (b *Bundle) Raw() *io.SectionReader { return io.NewSectionReader(b.r, 0, b.size) }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,6 +18,15 @@ import (
 type Checked struct {
 	*Bundle
 	tree *tree
+	file *[sha256.Size]byte // of the whole file, nil when it was not asked for
+}
+
+// FileSHA256 is that of the bundle, and costs nothing after CheckAndHash.
+func (c *Checked) FileSHA256() ([sha256.Size]byte, error) {
+	if c.file != nil {
+		return *c.file, nil
+	}
+	return c.Bundle.FileSHA256()
 }
 
 // Check reads the whole bundle and proves its integrity: every frame digest
@@ -26,7 +36,30 @@ type Checked struct {
 // reader. progress, which may be nil, is told the uncompressed bytes of each
 // frame that is done.
 func (b *Bundle) Check(ctx context.Context, progress func(checked int64)) (*Checked, error) {
-	if err := b.scan(ctx, progress, nil); err != nil {
+	return b.check(ctx, progress, nil)
+}
+
+// CheckAndHash does what Check does and takes the SHA-256 of the whole file on
+// the way, for those who sign it: FileSHA256 then costs nothing more.
+func (b *Bundle) CheckAndHash(ctx context.Context, progress func(checked int64)) (*Checked, error) {
+	whole := sha256.New()
+	end := b.offsets[len(b.manifest.Frames)]
+	if _, err := io.Copy(whole, io.NewSectionReader(b.r, 0, b.offsets[0])); err != nil {
+		return nil, fmt.Errorf("cannot read the head frame: %v", err)
+	}
+	c, err := b.check(ctx, progress, whole)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(whole, io.NewSectionReader(b.r, end, b.size-end)); err != nil {
+		return nil, fmt.Errorf("cannot read the seek table: %v", err)
+	}
+	c.file = (*[sha256.Size]byte)(whole.Sum(nil))
+	return c, nil
+}
+
+func (b *Bundle) check(ctx context.Context, progress func(int64), whole hash.Hash) (*Checked, error) {
+	if err := b.scan(ctx, progress, nil, whole); err != nil {
 		return nil, err
 	}
 	t, err := newTree(b)
@@ -57,8 +90,9 @@ type scanned struct {
 }
 
 // scan reads all data frames. Frames are read, hashed, decompressed and compared
-// side by side; the contents of files that span frames are hashed in order.
-func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink) error {
+// side by side; the contents of files that span frames are hashed in order, and
+// so are the compressed bytes if whole is not nil.
+func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink, whole hash.Hash) error {
 	workers := workerCount(0)
 	dec, err := newDecoder(workers, b.layout.largest())
 	if err != nil {
@@ -72,6 +106,9 @@ func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink) error 
 		func(i int, f *scanned) error {
 			if err := s.contents(f, i); err != nil {
 				return err
+			}
+			if whole != nil {
+				whole.Write(f.packed)
 			}
 			if progress != nil {
 				progress(int64(len(f.plain)))
@@ -110,7 +147,7 @@ func (b *Bundle) checkPiece(c piece, data []byte) error {
 	case pieceHeader:
 		f := b.manifest.Files[c.file]
 		if !bytes.Equal(data, tarHeader(f)) {
-			return invalid("the tar header of %q is not the one that the manifest implies", f.Path)
+			return fault(CauseTarHeader, "the tar header of %q is not the one that the manifest implies", f.Path)
 		}
 		if f.Size == 0 && sha256.Sum256(nil) != f.SHA256 {
 			return digestError(f)
@@ -123,7 +160,7 @@ func (b *Bundle) checkPiece(c piece, data []byte) error {
 	case pieceZero:
 		for _, v := range data {
 			if v != 0 {
-				return invalid("padding in the tar at %d is not zero", c.at)
+				return fault(CauseTarZero, "padding in the tar at %d is not zero", c.at)
 			}
 		}
 	}
@@ -162,5 +199,5 @@ func (s *scanner) contents(f *scanned, i int) error {
 }
 
 func digestError(f File) error {
-	return invalid("the content of %q does not have the digest that the manifest states", f.Path)
+	return fault(CauseFileDigest, "the content of %q does not have the digest that the manifest states", f.Path)
 }

@@ -48,7 +48,7 @@ func Create(ctx context.Context, w io.WriterAt, workspace fs.FS, o Options) (ID,
 	p.m.Frames = make([]frame, len(l.ends))
 	manifestLen := p.m.encodedLen()
 	if manifestLen > maxManifest {
-		return ID{}, invalid("the workspace needs a manifest of %d bytes, allowed are %d: it is too large for one bundle", manifestLen, maxManifest)
+		return ID{}, fault(CauseManifestSize, "the workspace needs a manifest of %d bytes, allowed are %d: it is too large for one bundle", manifestLen, maxManifest)
 	}
 	workers := workerCount(o.Workers)
 	enc, err := newEncoder(workers)
@@ -125,14 +125,14 @@ func (p *packer) walk() error {
 			return nil
 		}
 		if !d.Type().IsRegular() {
-			return invalid("cannot pack %q: it is a %s; a bundle holds regular files only", path, kind(d.Type()))
+			return fault(CauseNotRegular, "cannot pack %q: it is a %s; a bundle holds regular files only", path, kind(d.Type()))
 		}
 		info, err := d.Info()
 		if err != nil {
 			return fmt.Errorf("cannot read the workspace: %w", err)
 		}
 		if len(p.m.Files) == maxFiles {
-			return invalid("cannot pack more than %d files", maxFiles)
+			return fault(CausePathCount, "cannot pack more than %d files", maxFiles)
 		}
 		p.m.Files = append(p.m.Files, File{Path: path, Executable: info.Mode().Perm()&0o111 != 0, Size: info.Size()})
 		return nil
@@ -147,6 +147,10 @@ func (p *packer) walk() error {
 // read fills a slot with the uncompressed bytes of data frame i.
 func (p *packer) read(i int, s *packed) error {
 	from, to := p.l.span(i)
+	if s.plain == nil { // once, and large enough for every frame
+		largest := p.l.largest()
+		s.packed, s.plain = make([]byte, 0, maxCompressed(largest)), make([]byte, 0, largest)
+	}
 	s.plain = grow(s.plain, to-from)
 	for _, c := range p.l.pieces(i) {
 		dst := s.plain[c.at-from : c.end-from]

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -39,6 +38,9 @@ func (c *Checked) extractTo(ctx context.Context, temp, dir string, progress func
 	if err := c.fill(ctx, temp, progress); err != nil {
 		return err
 	}
+	if err := syncFiles(temp); err != nil {
+		return err
+	}
 	// The name appears only when everything is in place and on the disk.
 	if err := os.Rename(temp, dir); err != nil {
 		return err
@@ -57,7 +59,7 @@ func (c *Checked) fill(ctx context.Context, temp string, progress func(int64)) (
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	x := &extractor{files: c.manifest.Files, root: root}
-	if err = errors.Join(c.scan(ctx, progress, x.write), x.close()); err != nil {
+	if err = errors.Join(c.scan(ctx, progress, x.write, nil), x.close()); err != nil {
 		return err
 	}
 	return c.tree.sealFolders(root)
@@ -97,8 +99,10 @@ func (x *extractor) write(i int, from int64, data []byte) error {
 	if err := x.out.Chmod(mode); err != nil {
 		return err
 	}
-	if err := x.out.Sync(); err != nil {
-		return err
+	if syncEach {
+		if err := x.out.Sync(); err != nil {
+			return err
+		}
 	}
 	return x.close()
 }
@@ -137,29 +141,39 @@ func removeAll(dir string) {
 	_ = os.RemoveAll(dir)
 }
 
-// CreateFile packs workspace into a new file at path, which must not exist:
-// under a temporary name in the same folder, fsynced, then linked into place.
-// See [Create].
+// CreateFile packs workspace into a new file at path, which must not exist. See
+// [Create] and [NewFile].
 func CreateFile(ctx context.Context, path string, workspace fs.FS, o Options) (id ID, err error) {
+	err = NewFile(path, func(f *os.File) error {
+		id, err = Create(ctx, f, workspace, o)
+		return err
+	})
+	if err != nil {
+		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	}
+	return id, nil
+}
+
+// NewFile has fill write a new file at path, which must not exist: under a
+// temporary name in the same folder, fsynced, then linked into place, all of it
+// or nothing.
+func NewFile(path string, fill func(f *os.File) error) error {
 	if _, err := os.Lstat(path); err == nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: it exists", path)
+		return fmt.Errorf("%q exists", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle: %w", err)
+		return err
 	}
 	defer func() {
 		_ = f.Close() // closed and checked below when all went well
 		_ = os.Remove(f.Name())
 	}()
-	if id, err = Create(ctx, f, workspace, o); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	if err := fill(f); err != nil {
+		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle %q: %w", path, err)
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
 	}
 	// A link, unlike a rename, never replaces what someone else put there.
 	err = os.Link(f.Name(), path)
@@ -167,9 +181,9 @@ func CreateFile(ctx context.Context, path string, workspace fs.FS, o Options) (i
 		err = claim(f.Name(), path)
 	}
 	if err != nil {
-		return ID{}, fmt.Errorf("cannot create bundle: %w", err)
+		return err
 	}
-	return id, syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // claim takes a name that nobody has and renames the file at temp over it.
@@ -190,10 +204,4 @@ func syncDir(dir string) error {
 	}
 	_ = d.Sync()
 	return d.Close()
-}
-
-// FileSHA256 returns the SHA-256 of the whole file, which signatures name for
-// the benefit of stock tools. fx itself relies on the id, which pins as much.
-func (b *Bundle) FileSHA256() ([32]byte, error) {
-	return digestOf(io.NewSectionReader(b.r, 0, b.size))
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -40,24 +41,31 @@ type buffers struct{ packed, plain []byte }
 // is valid until buf is used again.
 func (b *Bundle) readFrame(dec *zstd.Decoder, i int, buf *buffers) ([]byte, error) {
 	f, usize := b.manifest.Frames[i], b.layout.usize(i)
+	if buf.plain == nil { // once, and large enough for every frame
+		largest := b.layout.largest()
+		buf.packed, buf.plain = make([]byte, 0, min(maxCompressed(largest), b.size)), make([]byte, 0, largest)
+	}
 	buf.packed = grow(buf.packed, int64(f.csize))
 	buf.plain = grow(buf.plain, usize)
 	if err := readFullAt(b.r, buf.packed, b.offsets[i]); err != nil {
 		return nil, fmt.Errorf("cannot read frame %d: %w", i+1, err)
 	}
 	if sha256.Sum256(buf.packed) != f.sha256 {
-		return nil, invalid("frame %d (bytes %d to %d) does not have the digest that the manifest states",
+		return nil, fault(CauseFrameSum, "frame %d (bytes %d to %d) does not have the digest that the manifest states",
 			i+1, b.offsets[i], b.offsets[i+1])
 	}
-	if why := frameFault(buf.packed, usize); why != "" {
-		return nil, invalid("frame %d is not as this format writes it: %s", i+1, why)
+	if cause, why := frameFault(buf.packed, usize); why != "" {
+		return nil, fault(cause, "frame %d is not as this format writes it: %s", i+1, why)
 	}
 	plain, err := dec.DecodeAll(buf.packed, buf.plain[:0:usize])
+	if errors.Is(err, zstd.ErrCRCMismatch) {
+		return nil, fault(CauseFrameCheck, "frame %d does not have the checksum that it states itself", i+1)
+	}
 	if err != nil {
-		return nil, invalid("cannot decompress frame %d: %v", i+1, err)
+		return nil, fault(CauseFrameData, "cannot decompress frame %d: %v", i+1, err)
 	}
 	if int64(len(plain)) != usize {
-		return nil, invalid("frame %d decompresses to %d bytes, want %d", i+1, len(plain), usize)
+		return nil, fault(CauseFrameData, "frame %d decompresses to %d bytes, want %d", i+1, len(plain), usize)
 	}
 	return plain, nil
 }
@@ -65,17 +73,17 @@ func (b *Bundle) readFrame(dec *zstd.Decoder, i int, buf *buffers) ([]byte, erro
 // frameFault walks a zstd frame's blocks (RFC 8878, 3.1.1) without decoding
 // them and says what differs from one single-segment frame with a content size
 // of usize, a checksum, no dictionary, and nothing behind it. "" is no fault.
-func frameFault(p []byte, usize int64) string {
+func frameFault(p []byte, usize int64) (Cause, string) {
 	if len(p) < minFrame || string(p[:4]) != headMagic[:4] {
-		return "it is no zstd frame"
+		return CauseFrameMagic, "it is no zstd frame"
 	}
 	if p[4]&0x3f != 0x24 { // single segment and checksum; no reserved bit, no dictionary
-		return fmt.Sprintf("its descriptor is %#02x", p[4])
+		return CauseFrameHead, fmt.Sprintf("its descriptor is %#02x", p[4])
 	}
 	width := []int{1, 2, 4, 8}[p[4]>>6]
 	var size int64
 	if len(p) < 5+width {
-		return "its header is cut short"
+		return CauseFrameBlock, "its header is cut short"
 	}
 	for k := width - 1; k >= 0; k-- {
 		size = size<<8 | int64(p[5+k])
@@ -84,12 +92,12 @@ func frameFault(p []byte, usize int64) string {
 		size += 256
 	}
 	if size != usize {
-		return fmt.Sprintf("it states %d bytes of content, want %d", size, usize)
+		return CauseFrameSays, fmt.Sprintf("it states %d bytes of content, want %d", size, usize)
 	}
 	at := 5 + width
 	for last := false; !last; {
 		if len(p)-at < 3 {
-			return "a block is cut short"
+			return CauseFrameBlock, "a block is cut short"
 		}
 		h := int(p[at]) | int(p[at+1])<<8 | int(p[at+2])<<16
 		last = h&1 != 0
@@ -98,16 +106,16 @@ func frameFault(p []byte, usize int64) string {
 		case 1: // run-length: one byte stands for many
 			body = 1
 		case 3:
-			return "a block is of the reserved kind"
+			return CauseFrameBlock, "a block is of the reserved kind"
 		}
 		if at += 3 + body; at > len(p) {
-			return "a block is cut short"
+			return CauseFrameBlock, "a block is cut short"
 		}
 	}
 	if at+4 != len(p) {
-		return fmt.Sprintf("%d bytes follow its last block, want a checksum of 4", len(p)-at)
+		return CauseFrameTail, fmt.Sprintf("%d bytes follow its last block, want a checksum of 4", len(p)-at)
 	}
-	return ""
+	return "", ""
 }
 
 // grow returns p with length n, allocating only when it has to.

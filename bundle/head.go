@@ -58,17 +58,17 @@ func blockHeader(size int, last bool) (h [3]byte) {
 func readHead(r io.ReaderAt, size int64) (manifest []byte, headSize int64, err error) {
 	var start [13]byte
 	if size < int64(len(start)) {
-		return nil, 0, invalid("the file has %d bytes, which is too short for a bundle", size)
+		return nil, 0, fault(CauseShort, "the file has %d bytes, which is too short for a bundle", size)
 	}
 	if err := readFullAt(r, start[:], 0); err != nil {
 		return nil, 0, err
 	}
 	if string(start[:5]) != headMagic {
-		return nil, 0, invalid("the file does not start like a bundle: found % x, want % x", start[:5], headMagic)
+		return nil, 0, fault(CauseMagic, "the file does not start like a bundle: found % x, want % x", start[:5], headMagic)
 	}
 	n := binary.LittleEndian.Uint64(start[5:])
 	if n < minHead || n > maxHead || n%block != 0 {
-		return nil, 0, invalid("the head frame states %d bytes, allowed are multiples of 512 from %d to %d", n, minHead, maxHead)
+		return nil, 0, fault(CauseHeadSize, "the head frame states %d bytes, allowed are multiples of 512 from %d to %d", n, minHead, maxHead)
 	}
 	content, err := readRawBlocks(r, size, int(n))
 	if err != nil {
@@ -76,11 +76,11 @@ func readHead(r io.ReaderAt, size int64) (manifest []byte, headSize int64, err e
 	}
 	length, ok := headManifestLen(content)
 	if !ok {
-		return nil, 0, invalid("the first member is not exactly %q as this format writes it", headPath)
+		return nil, 0, fault(CauseHeadMember, "the first member is not exactly %q as this format writes it", headPath)
 	}
 	for _, b := range content[block+length:] {
 		if b != 0 {
-			return nil, 0, invalid("the padding after the manifest is not zero")
+			return nil, 0, fault(CauseHeadZero, "the padding after the manifest is not zero")
 		}
 	}
 	return content[block : block+length], headLen(length), nil
@@ -91,7 +91,7 @@ func readHead(r io.ReaderAt, size int64) (manifest []byte, headSize int64, err e
 // hold costs nothing.
 func readRawBlocks(r io.ReaderAt, size int64, n int) ([]byte, error) {
 	if end := headLen(int64(n) - block); size < end {
-		return nil, invalid("the file has %d bytes, its head frame alone %d", size, end)
+		return nil, fault(CauseHeadCut, "the file has %d bytes, its head frame alone %d", size, end)
 	}
 	content := make([]byte, n)
 	at := int64(13)
@@ -102,7 +102,7 @@ func readRawBlocks(r io.ReaderAt, size int64, n int) ([]byte, error) {
 			return nil, err
 		}
 		if h != blockHeader(want, done+want == n) {
-			return nil, invalid("the head frame's block at %d is not the raw block that this format writes", at)
+			return nil, fault(CauseHeadBlock, "the head frame's block at %d is not the raw block that this format writes", at)
 		}
 		if err := readFullAt(r, content[done:done+want], at+3); err != nil {
 			return nil, err

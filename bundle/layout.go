@@ -42,7 +42,7 @@ func deriveLayout(files []File, frameMax int64, limit int) (*layout, error) {
 			continue
 		}
 		if need := int64(len(l.ends)) + f.Size/frameMax; limit >= 0 && need > int64(limit) {
-			return nil, invalid("the files need more than the %d frames that the manifest lists", limit)
+			return nil, fault(CauseFrameCount, "the files need more than the %d frames that the manifest lists", limit)
 		}
 		at += header
 		cut()
@@ -55,7 +55,7 @@ func deriveLayout(files []File, frameMax int64, limit int) (*layout, error) {
 	at += endOfTar
 	cut()
 	if limit >= 0 && len(l.ends) != limit {
-		return nil, invalid("the manifest lists %d frames, its files need %d", limit, len(l.ends))
+		return nil, fault(CauseFrameCount, "the manifest lists %d frames, its files need %d", limit, len(l.ends))
 	}
 	return l, nil
 }

@@ -119,17 +119,17 @@ func (m *manifest) check() error {
 		return err
 	}
 	if m.FrameMax < minFrameMax || m.FrameMax > FrameMax || m.FrameMax%512 != 0 {
-		return invalid("frameMax is %d, allowed are multiples of 512 up to %d", m.FrameMax, FrameMax)
+		return fault(CauseManifestLimit, "frameMax is %d, allowed are multiples of 512 up to %d", m.FrameMax, FrameMax)
 	}
 	if len(m.Files) == 0 {
-		return invalid("the bundle holds no files")
+		return fault(CauseManifestEmpty, "the bundle holds no files")
 	}
 	for i, f := range m.Files {
 		if f.Size < 0 || f.Size > maxFileSize {
-			return invalid("%s has size %d, allowed are 0 to %d", clip(f.Path), f.Size, int64(maxFileSize))
+			return fault(CauseManifestNumber, "%s has size %d, allowed are 0 to %d", clip(f.Path), f.Size, int64(maxFileSize))
 		}
 		if i > 0 && !m.before(m.Files[i-1], f) {
-			return invalid("%s is out of order or listed twice", clip(f.Path))
+			return fault(CauseManifestOrder, "%s is out of order or listed twice", clip(f.Path))
 		}
 	}
 	return checkPaths(m.Files)
@@ -157,7 +157,7 @@ func checkLabel(what, s string) error {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r))
 	}
 	if !ok {
-		return invalid("bundle %s %s: allowed are 1 to 64 letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", what, clip(s))
+		return fault(CauseManifestText, "bundle %s %s: allowed are 1 to 64 letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", what, clip(s))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // values; every liberty it might take is caught by the comparison.
 func parseManifest(raw []byte) (*manifest, error) {
 	if len(raw) > maxManifest {
-		return nil, invalid("the manifest has %d bytes, allowed are %d", len(raw), maxManifest)
+		return nil, fault(CauseManifestSize, "the manifest has %d bytes, allowed are %d", len(raw), maxManifest)
 	}
 	p := &manifestParser{rest: string(raw), line: 1}
 	m := &manifest{}
@@ -19,7 +19,7 @@ func parseManifest(raw []byte) (*manifest, error) {
 	p.list(`"files":[`, "],", func(line string) { m.Files = append(m.Files, p.file(line)) })
 	p.list(`"frames":[`, "]}", func(line string) { m.Frames = append(m.Frames, p.frame(line)) })
 	if p.err == nil && p.rest != "" {
-		p.fail("nothing may follow the last line")
+		p.fail(CauseManifestShape, "nothing may follow the last line")
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -29,10 +29,10 @@ func parseManifest(raw []byte) (*manifest, error) {
 		return nil, err
 	}
 	if m.sum(); m.tree != stated {
-		return nil, invalid("treeSha256 is %x, the file list gives %x", stated, m.tree)
+		return nil, fault(CauseManifestTree, "treeSha256 is %x, the file list gives %x", stated, m.tree)
 	}
 	if !bytes.Equal(m.encode(), raw) {
-		return nil, invalid("the manifest is not in canonical form")
+		return nil, fault(CauseManifestWriting, "the manifest is not in canonical form")
 	}
 	return m, nil
 }
@@ -44,9 +44,9 @@ type manifestParser struct {
 	err  error
 }
 
-func (p *manifestParser) fail(what string) {
+func (p *manifestParser) fail(c Cause, what string) {
 	if p.err == nil {
-		p.err = invalid("manifest line %d: %s", p.line, what)
+		p.err = fault(c, "manifest line %d: %s", p.line, what)
 	}
 }
 
@@ -54,7 +54,7 @@ func (p *manifestParser) fail(what string) {
 func (p *manifestParser) next() string {
 	line, rest, ok := strings.Cut(p.rest, "\n")
 	if !ok {
-		p.fail("the line does not end")
+		p.fail(CauseManifestShape, "the line does not end")
 	}
 	p.rest = rest
 	return line
@@ -68,7 +68,7 @@ func (p *manifestParser) head(m *manifest) {
 	}
 	m.Name, m.Version, m.Encoder, m.FrameMax, m.tree = f[0], f[1], f[2], p.number(f[3]), p.digest(f[4])
 	if len(m.Encoder) > 128 || !plainASCII(m.Encoder) {
-		p.fail("encoder is not up to 128 plain ASCII characters")
+		p.fail(CauseManifestText, "encoder is not up to 128 plain ASCII characters")
 	}
 	p.line++
 }
@@ -79,7 +79,7 @@ func (p *manifestParser) list(open, end string, item func(string)) {
 	}
 	line := p.next()
 	if line != open {
-		p.fail("want " + open)
+		p.fail(CauseManifestShape, "want "+open)
 	}
 	for p.err == nil {
 		p.line++
@@ -88,7 +88,7 @@ func (p *manifestParser) list(open, end string, item func(string)) {
 		if !more || strings.HasSuffix(line, end) {
 			body, more = strings.CutSuffix(line, end)
 			if !more {
-				p.fail("want a comma or " + end + " at the end")
+				p.fail(CauseManifestShape, "want a comma or "+end+" at the end")
 			}
 			item(body)
 			p.line++
@@ -104,7 +104,7 @@ func (p *manifestParser) file(line string) File {
 		return File{}
 	}
 	if f[1] != "0644" && f[1] != "0755" {
-		p.fail("mode is " + clip(f[1]) + `, allowed are "0644" and "0755"`)
+		p.fail(CauseManifestMode, "mode is "+clip(f[1])+`, allowed are "0644" and "0755"`)
 	}
 	return File{Path: f[0], Executable: f[1] == "0755", Size: p.number(f[2]), SHA256: p.digest(f[3])}
 }
@@ -116,7 +116,7 @@ func (p *manifestParser) frame(line string) frame {
 	}
 	n, err := strconv.ParseUint(f[0], 16, 32)
 	if err != nil || len(f[0]) != 8 {
-		p.fail("a frame's size has eight hexadecimal digits")
+		p.fail(CauseManifestNumber, "a frame's size has eight hexadecimal digits")
 	}
 	return frame{csize: uint32(n), sha256: p.digest(f[1])}
 }
@@ -134,7 +134,7 @@ func (p *manifestParser) fields(line string, literals ...string) []string {
 		values = append(values, v)
 	}
 	if !ok || rest != "" {
-		p.fail("want the shape " + strings.Join(literals, "…"))
+		p.fail(CauseManifestShape, "want the shape "+strings.Join(literals, "…"))
 	}
 	return values
 }
@@ -142,7 +142,7 @@ func (p *manifestParser) fields(line string, literals ...string) []string {
 func (p *manifestParser) number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 {
-		p.fail("want a decimal number in place of " + clip(s))
+		p.fail(CauseManifestNumber, "want a decimal number in place of "+clip(s))
 	}
 	return n
 }
@@ -150,7 +150,7 @@ func (p *manifestParser) number(s string) int64 {
 func (p *manifestParser) digest(s string) [32]byte {
 	d, ok := parseDigest(s)
 	if !ok {
-		p.fail("want 64 lower-case hexadecimal digits in place of " + clip(s))
+		p.fail(CauseManifestDigest, "want 64 lower-case hexadecimal digits in place of "+clip(s))
 	}
 	return d
 }

@@ -28,28 +28,28 @@ const pathPunctuation = "._-+@=,~()[]{}#%&!$^' "
 func CheckPath(path string) error {
 	switch {
 	case path == "" || len(path) > maxPath:
-		return invalid("path %s has %d bytes, allowed are 1 to %d", clip(path), len(path), maxPath)
+		return fault(CausePathLength, "path %s has %d bytes, allowed are 1 to %d", clip(path), len(path), maxPath)
 	case !utf8.ValidString(path):
-		return invalid("path %q is not UTF-8", path)
+		return fault(CausePathUTF8, "path %q is not UTF-8", path)
 	case !norm.NFC.IsNormalString(path):
-		return invalid("path %+q is not in Unicode normal form C; rename the file to %+q", path, norm.NFC.String(path))
+		return fault(CausePathNormal, "path %+q is not in Unicode normal form C; rename the file to %+q", path, norm.NFC.String(path))
 	}
 	for _, r := range path {
 		if r != '/' && !pathRune(r) {
-			return invalid("path %+q contains %+q; allowed are letters, marks, digits, space and %s", path, r, pathPunctuation)
+			return fault(CausePathRune, "path %+q contains %+q; allowed are letters, marks, digits, space and %s", path, r, pathPunctuation)
 		}
 	}
 	parts := strings.Split(path, "/")
 	if len(parts) > maxDepth {
-		return invalid("path %q has %d components, allowed are %d", path, len(parts), maxDepth)
+		return fault(CausePathDepth, "path %q has %d components, allowed are %d", path, len(parts), maxDepth)
 	}
 	for _, c := range parts {
-		if why := badComponent(c); why != "" {
-			return invalid("path %q: component %q %s", path, c, why)
+		if cause, why := badComponent(c); why != "" {
+			return fault(cause, "path %q: component %q %s", path, c, why)
 		}
 	}
 	if foldPath(parts[0]) == ".fxb" {
-		return invalid("path %q: the folder %q belongs to the format", path, ".fxb")
+		return fault(CausePathReserved, "path %q: the folder %q belongs to the format", path, ".fxb")
 	}
 	return nil
 }
@@ -62,22 +62,22 @@ func pathRune(r rune) bool {
 }
 
 // badComponent returns what is wrong with one component of a path, or "".
-func badComponent(c string) string {
+func badComponent(c string) (Cause, string) {
 	switch {
 	case c == "":
-		return "is empty"
+		return CausePathEmpty, "is empty"
 	case c == "." || c == "..":
-		return "is not a name"
+		return CausePathDots, "is not a name"
 	case len(c) > maxComponent:
-		return "is longer than 200 bytes"
+		return CausePathComponent, "is longer than 200 bytes"
 	case c[0] == ' ':
-		return "begins with a space"
+		return CausePathComponent, "begins with a space"
 	case c[len(c)-1] == ' ' || c[len(c)-1] == '.':
-		return "ends in a space or a full stop"
+		return CausePathComponent, "ends in a space or a full stop"
 	case windowsDevice(c):
-		return "is a device name on Windows"
+		return CausePathDevice, "is a device name on Windows"
 	}
-	return ""
+	return "", ""
 }
 
 // windowsDevice reports whether Windows would open a device under this name,
@@ -99,7 +99,7 @@ func foldPath(p string) string { return cases.Fold().String(norm.NFKC.String(p))
 // and a folder, that a case-insensitive or normalising file system would merge.
 func checkPaths(files []File) error {
 	if len(files) > maxFiles {
-		return invalid("%d files, allowed are %d", len(files), maxFiles)
+		return fault(CausePathCount, "%d files, allowed are %d", len(files), maxFiles)
 	}
 	type entry struct {
 		path string
@@ -110,7 +110,7 @@ func checkPaths(files []File) error {
 	claim := func(e entry) error {
 		key := foldPath(e.path)
 		if old, ok := byFold[key]; ok {
-			return invalid("paths %+q and %+q cannot exist side by side on every file system", old.path, e.path)
+			return fault(CausePathClash, "paths %+q and %+q cannot exist side by side on every file system", old.path, e.path)
 		}
 		byFold[key] = e
 		return nil

@@ -68,6 +68,12 @@ func (v *Verified) Approvals() []approval.Signature { return v.decision.Counted(
 // Release returns the publisher's signature that counted.
 func (v *Verified) Release() approval.Signature { return v.decision.Counted(approval.ReleaseType)[0] }
 
+// FileSHA256 returns the SHA-256 of the whole file, which signatures name for
+// the benefit of stock tools. fx itself relies on the id, which pins as much.
+func (b *Bundle) FileSHA256() ([sha256.Size]byte, error) {
+	return digestOf(io.NewSectionReader(b.r, 0, b.size))
+}
+
 func digestOf(r io.Reader) (d [sha256.Size]byte, err error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {

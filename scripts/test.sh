@@ -20,11 +20,13 @@ go vet ./...
 # the race detector minutes and has next to nothing that runs side by side.
 plain='^fx/(cli|schema|ca/issuer|runtime/sandbox|runtime/wasm)(/|$)'
 step "go test $race"
+# FX_MUTATIONS: the rest of the ruined bundles follows without the race detector.
 # shellcheck disable=SC2046,SC2086 # lists of words
-go test $race $(go list ./... | grep -vE "$plain")
+FX_MUTATIONS=500 go test $race $(go list ./... | grep -vE "$plain")
 step "go test, without the race detector"
 # shellcheck disable=SC2046
 CGO_ENABLED=0 go test $(go list ./... | grep -E "$plain")
+CGO_ENABLED=0 go test -run '^TestRandomMutations$' ./bundle
 
 step "builds for other systems"
 out=$(mktemp -d)

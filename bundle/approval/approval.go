@@ -8,7 +8,10 @@
 package approval
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"fx/ca/identity"
@@ -38,6 +41,7 @@ const MaxValidity = 2 * 366 * 24 * time.Hour
 type Subject struct {
 	BundleID      string // SHA-256 of the manifest
 	FileSHA256    string // of the whole file; only Sign needs it
+	OCISHA256     string // of its image manifest in a registry, likewise; may be empty
 	Name, Version string // as the manifest states them
 	TreeSHA256    string // likewise
 	Bytes         int64  // size of the file
@@ -65,7 +69,25 @@ type Review struct {
 	ReportSHA256 string `json:"reportSha256,omitempty"` // of the inspection report that was shown
 	PolicySHA256 string `json:"policySha256,omitempty"` // of the policy in force, if it was a file
 	Comment      string `json:"comment,omitempty"`
+
+	Accepted []Accepted `json:"accepted,omitempty"` // findings of the report, by an approval
+	Sites    []string   `json:"sites,omitempty"`    // the only sites at which an approval counts; none: everywhere
 }
+
+// Accepted is a finding of the report that the reviewer knows and takes, and
+// why.
+type Accepted struct {
+	Rule        string `json:"rule"`
+	Fingerprint string `json:"fingerprint"` // of the finding, as the report states it
+	Reason      string `json:"reason"`
+}
+
+// Limits of a review.
+const (
+	MaxAccepted = 500
+	MaxSites    = 100
+	MaxText     = 4096 // bytes of a comment or reason
+)
 
 // Time writes t as statements carry it.
 func Time(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
@@ -98,8 +120,11 @@ func (r *Review) check() error {
 			return invalid("%s is no SHA-256", what)
 		}
 	}
-	if len(r.Comment) > 4096 {
-		return invalid("the comment has %d bytes, allowed are 4096", len(r.Comment))
+	if len(r.Comment) > MaxText {
+		return invalid("the comment has %d bytes, allowed are %d", len(r.Comment), MaxText)
+	}
+	if err := r.checkScope(); err != nil {
+		return err
 	}
 	switch r.Decision {
 	case Rejected, Revoked:
@@ -115,6 +140,53 @@ func (r *Review) check() error {
 		return err
 	}
 	return invalid("decision is %q, allowed are %s, %s and %s", r.Decision, Approved, Rejected, Revoked)
+}
+
+// checkScope applies the rules of what an approval accepts and where it counts.
+func (r *Review) checkScope() error {
+	if r.Decision != Approved && len(r.Accepted)+len(r.Sites) > 0 {
+		return invalid("a %s review accepts no findings and holds at every site", r.Decision)
+	}
+	if len(r.Accepted) > MaxAccepted || len(r.Sites) > MaxSites {
+		return invalid("the review accepts %d findings for %d sites, allowed are %d and %d", len(r.Accepted), len(r.Sites), MaxAccepted, MaxSites)
+	}
+	for i, a := range r.Accepted {
+		if !isWord(a.Rule) || !isWord(a.Fingerprint) || a.Reason == "" || len(a.Reason) > MaxText {
+			return invalid("accepted[%d]: rule and fingerprint are words of up to 128 letters, digits and hyphens, and the reason has 1 to %d bytes", i, MaxText)
+		}
+		if i > 0 && compareAccepted(r.Accepted[i-1], a) >= 0 {
+			return invalid("accepted[%d] is out of order or there twice", i)
+		}
+	}
+	for i, s := range r.Sites {
+		if err := identity.CheckName(identity.Collaborator, s); err != nil {
+			return invalid("sites[%d]: %v", i, err)
+		}
+		if i > 0 && r.Sites[i-1] >= s {
+			return invalid("sites[%d] is out of order or there twice", i)
+		}
+	}
+	return nil
+}
+
+// SortScope puts accepted findings and sites into the order that a review needs.
+func (r *Review) SortScope() {
+	slices.SortFunc(r.Accepted, compareAccepted)
+	slices.Sort(r.Sites)
+}
+
+func compareAccepted(a, b Accepted) int {
+	return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Fingerprint, b.Fingerprint))
+}
+
+// isWord says whether s may be a rule's or a finding's id.
+func isWord(s string) bool {
+	for _, c := range s {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-_.:/", c) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128
 }
 
 func (r *Review) validity() (from, until time.Time, err error) {

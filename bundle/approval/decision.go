@@ -45,11 +45,28 @@ type Signature struct {
 	ValidUntil string `json:"valid_until,omitempty"`
 	Report     string `json:"report_sha256,omitempty"`
 	Comment    string `json:"comment,omitempty"`
-	Counts     bool   `json:"counts"`
-	Reason     string `json:"reason"`
+	Baseline   string `json:"baseline,omitempty"`
+
+	Accepted []Accepted `json:"accepted,omitempty"`
+	Sites    []string   `json:"sites,omitempty"`
+
+	Counts bool   `json:"counts"`
+	Reason string `json:"reason"`
 
 	signedAt time.Time
+	trusted  bool // signature and certificate are in order
 	rejects  bool // a trusted reviewer's rejection or revocation
+}
+
+// Days returns for how many days an approval was given, rounded to whole days and
+// at least one.
+func (s Signature) Days() int {
+	r := Review{ValidFrom: s.ValidFrom, ValidUntil: s.ValidUntil}
+	from, until, err := r.validity()
+	if err != nil {
+		return 1
+	}
+	return max(1, int(until.Sub(from).Round(24*time.Hour)/(24*time.Hour)))
 }
 
 // Counted returns the signatures of a predicate type that counted.
@@ -61,6 +78,17 @@ func (d *Decision) Counted(predicateType string) []Signature {
 		}
 	}
 	return list
+}
+
+// Earlier returns the newest approval of the bundle that the named reviewer has
+// signed and that is still in order but for its dates or sites.
+func (d *Decision) Earlier(reviewer string) (last Signature, ok bool) {
+	for _, s := range d.Signatures {
+		if s.trusted && s.Predicate == ReviewType && s.Decision == Approved && s.Name == reviewer && (!ok || s.signedAt.After(last.signedAt)) {
+			last, ok = s, true
+		}
+	}
+	return last, ok
 }
 
 // Err returns nil for an approved bundle and a *Refusal otherwise.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 
 	"fx/ca/identity"
@@ -80,14 +81,27 @@ func SignReview(key crypto.Signer, leaf *x509.Certificate, s Subject, r Review) 
 	return signStatement(key, leaf, s, ReviewType, r)
 }
 
+// SignOther signs a statement of a kind that has no effect on approval, such as a
+// bill of materials, as the publisher or reviewer whom the certificate names.
+// predicate is compact JSON.
+func SignOther(key crypto.Signer, leaf *x509.Certificate, s Subject, predicateType string, predicate json.RawMessage) (Attestation, error) {
+	if _, counts := signer(predicateType); counts || predicateType == "" {
+		return Attestation{}, invalid("cannot sign a statement of type %q in this way", predicateType)
+	}
+	return signStatement(key, leaf, s, predicateType, predicate)
+}
+
 // signStatement signs, and reads back what it made as every verifier will.
 func signStatement(key crypto.Signer, leaf *x509.Certificate, s Subject, predicateType string, predicate any) (Attestation, error) {
 	id, err := identity.FromCertificate(leaf)
 	if err != nil {
 		return Attestation{}, err
 	}
-	if want, _ := signer(predicateType); id.Role != want {
+	if want, counts := signer(predicateType); counts && id.Role != want {
 		return Attestation{}, identity.Untrustedf("%s cannot sign as %s", id, want)
+	}
+	if !id.Role.Signs() {
+		return Attestation{}, identity.Untrustedf("%s signs no statements about bundles", id)
 	}
 	if !identity.SameKey(key.Public(), leaf.PublicKey) {
 		return Attestation{}, identity.Untrustedf("the key is not the one that the certificate of %s is for", id)

@@ -28,12 +28,16 @@ func Evaluate(p Policy, sidecar *Sidecar, s Subject, anchors *trust.Anchors, at 
 	if sidecar == nil {
 		sidecar = &Sidecar{}
 	}
+	if anchors != nil {
+		anchors = anchors.WithGrace(p.grace)
+	}
 	for i, a := range sidecar.attestations {
-		sig := a.judge(s, anchors, at)
+		sig := a.judge(s, p.site, anchors, at)
 		sig.Line = i + 1
 		d.Signatures = append(d.Signatures, sig)
 	}
 	d.separate()
+	d.revocation(p, anchors, at)
 	d.denyList(p, s)
 	d.sizes(p, s)
 	d.rejections()
@@ -45,7 +49,7 @@ func Evaluate(p Policy, sidecar *Sidecar, s Subject, anchors *trust.Anchors, at 
 }
 
 // judge looks at one attestation by itself.
-func (a *Attestation) judge(s Subject, anchors *trust.Anchors, at time.Time) Signature {
+func (a *Attestation) judge(s Subject, site string, anchors *trust.Anchors, at time.Time) Signature {
 	sig := a.claims()
 	role, known := signer(a.about.predicateType)
 	switch {
@@ -67,8 +71,8 @@ func (a *Attestation) judge(s Subject, anchors *trust.Anchors, at time.Time) Sig
 			sig.Reason = err.Error()
 			break
 		}
-		sig.Identity = id
-		a.statement(&sig, s, at)
+		sig.Identity, sig.trusted = id, true
+		a.statement(&sig, s, site, at)
 	}
 	return sig
 }
@@ -89,6 +93,7 @@ func (a *Attestation) claims() Signature {
 	if r := a.about.review; r != nil {
 		sig.SignedAt, sig.Decision, sig.Comment = r.ReviewedAt, r.Decision, r.Comment
 		sig.ValidFrom, sig.ValidUntil, sig.Report = r.ValidFrom, r.ValidUntil, r.ReportSHA256
+		sig.Baseline, sig.Accepted, sig.Sites = r.Baseline, r.Accepted, r.Sites
 	}
 	if sig.SignedAt != "" {
 		sig.signedAt, _ = parseTime("", sig.SignedAt) // read once before, when the line was parsed
@@ -113,10 +118,10 @@ func (a *Attestation) trusted(sig *Signature, anchors *trust.Anchors, role ident
 }
 
 // statement judges what a trusted signer says.
-func (a *Attestation) statement(sig *Signature, s Subject, at time.Time) {
+func (a *Attestation) statement(sig *Signature, s Subject, site string, at time.Time) {
 	if r := a.about.review; r != nil && r.Decision != Approved {
 		sig.rejects = true
-		sig.Reason = fmt.Sprintf("%s of %s: %s", sig.Role, sig.Name, r.Decision)
+		sig.Reason = fmt.Sprintf("it is no approval: %s %s decided %s", sig.Role, sig.Name, r.Decision)
 		return
 	}
 	if sig.signedAt.After(at.Add(skew)) {
@@ -133,21 +138,92 @@ func (a *Attestation) statement(sig *Signature, s Subject, at time.Time) {
 			sig.Reason = fmt.Sprintf("the approval is valid from %s until %s", r.ValidFrom, r.ValidUntil)
 			return
 		}
+		if len(r.Sites) > 0 && !slices.Contains(r.Sites, site) {
+			sig.Reason = fmt.Sprintf("the approval is for the sites %q, and this is not one of them: %s", r.Sites, called(site))
+			return
+		}
 	}
 	sig.Counts, sig.Reason = true, "in order"
 }
 
-// separate discounts reviews by those who published: by name and by key.
-func (d *Decision) separate() {
-	published := map[string]bool{}
-	for _, s := range d.Counted(ReleaseType) {
-		published["name "+s.Name], published["key "+s.KeySHA256] = true, true
+// called says under which name a site judges.
+func called(site string) string {
+	if site == "" {
+		return "it has no name here (setting site of the policy)"
 	}
+	return fmt.Sprintf("it is %q", site)
+}
+
+// separate discounts reviews by those who published, and says so.
+func (d *Decision) separate() {
+	who := d.persons()
+	published := map[int]bool{}
+	for i, s := range d.Signatures {
+		if s.Predicate == ReleaseType && s.Counts {
+			published[who[i]] = true
+		}
+	}
+	var own []string
 	for i := range d.Signatures {
 		s := &d.Signatures[i]
-		if s.Predicate == ReviewType && s.Counts && (published["name "+s.Name] || published["key "+s.KeySHA256]) {
+		if s.Predicate == ReviewType && s.Counts && published[who[i]] {
 			s.Counts, s.Reason = false, fmt.Sprintf("%s published the bundle, and nobody approves their own", s.Name)
+			own = append(own, s.Name)
 		}
+	}
+	found := "nobody did"
+	if len(own) > 0 {
+		found = fmt.Sprintf("%q did, which does not count", own)
+	}
+	d.rule("separation", "nobody's review of what they published counts", true, found)
+}
+
+// persons numbers the signers of all trusted signatures: two signatures are of
+// one person when they share a name or a key, or are both linked to a third by
+// either. Whoever holds another's key is the other, for all that anyone can tell.
+func (d *Decision) persons() []int {
+	who := make([]int, len(d.Signatures))
+	for i := range who {
+		who[i] = i
+	}
+	for i, a := range d.Signatures {
+		for j, b := range d.Signatures[:i] {
+			if !a.trusted || !b.trusted || (a.Name != b.Name && a.KeySHA256 != b.KeySHA256) {
+				continue
+			}
+			from, to := who[i], who[j]
+			for k := range who[:i+1] {
+				if who[k] == from {
+					who[k] = to
+				}
+			}
+		}
+	}
+	return who
+}
+
+// revocation says how old the revocation lists are.
+func (d *Decision) revocation(p Policy, anchors *trust.Anchors, at time.Time) {
+	asks := "revocation lists are current"
+	if p.grace > 0 {
+		asks = fmt.Sprintf("revocation lists are current, or late by at most %d days", int(p.grace/(24*time.Hour)))
+	}
+	if p.listRequired {
+		asks += ", and there is one"
+	}
+	if anchors == nil {
+		d.rule("revocation", asks, false, "there is no signing chain")
+		return
+	}
+	due, ok := anchors.ListsDue()
+	late := at.Sub(due)
+	switch {
+	case !ok:
+		d.rule("revocation", asks, !p.listRequired, "there is no revocation list, and nothing counts as revoked")
+	case late <= 0:
+		d.rule("revocation", asks, true, "the next one is due "+Time(due))
+	default:
+		d.rule("revocation", asks, late <= p.grace, "the next one was due "+Time(due))
 	}
 }
 
@@ -199,19 +275,18 @@ func (d *Decision) rejections() {
 	d.rule("no-rejection", asks, true, "nobody did")
 }
 
-// count counts the different signers that a requirement accepts. Signers differ
-// when both their names and their keys do.
+// count counts the different persons whose signatures a requirement accepts.
 func (d *Decision) count(r requirement, at time.Time) {
 	predicate := ReleaseType
 	if r.role == identity.Reviewer {
 		predicate = ReviewType
 	}
-	names, keys := []string{}, map[string]bool{}
-	for _, s := range d.Counted(predicate) {
+	names, counted, who := []string{}, map[int]bool{}, d.persons()
+	for i, s := range d.Signatures {
 		young := r.maxAge == 0 || at.Sub(s.signedAt) <= r.maxAge
 		wanted := len(r.names) == 0 || slices.Contains(r.names, s.Name)
-		if young && wanted && !slices.Contains(names, s.Name) && !keys[s.KeySHA256] {
-			names, keys[s.KeySHA256] = append(names, s.Name), true
+		if s.Counts && s.Predicate == predicate && young && wanted && !counted[who[i]] {
+			names, counted[who[i]] = append(names, s.Name), true
 		}
 	}
 	asks := fmt.Sprintf("signed by at least %d %s", r.min, r.role)

@@ -85,6 +85,8 @@ var goodPolicies = []string{
 	both + "separation: [[reviewer, publisher]]\n",
 	both + "deny: [\"" + strings.Repeat("0a", 32) + "\"]\n",
 	both + "limits: {bundleBytes: 20GiB, files: 20000, nonAsciiPaths: allow}\n",
+	both + "revocation: {graceDays: 7, list: required}\nsite: hospital-a\n",
+	both + "revocation: {list: optional}\n",
 	"version: 1\nrequire:\n- {role: publisher, min: 1, names: [alice]}\n- {role: reviewer, min: 2, maxAge: 365d}\n- {role: reviewer, min: 1, names: [carol]}\n",
 }
 
@@ -111,6 +113,10 @@ var badPolicies = []struct{ name, text string }{
 	{"a size that overflows", both + "limits: {bundleBytes: 9000000000TiB}\n"},
 	{"fewer files than none", both + "limits: {files: -1}\n"},
 	{"another word", both + "limits: {nonAsciiPaths: maybe}\n"},
+	{"a grace without end", both + "revocation: {graceDays: 91}\n"},
+	{"a grace before the end", both + "revocation: {graceDays: -1}\n"},
+	{"another word about lists", both + "revocation: {list: yes}\n"},
+	{"no name of a site", both + "site: a/b\n"},
 	{"two documents", both + "---\n" + both},
 }
 

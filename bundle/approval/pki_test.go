@@ -90,6 +90,11 @@ func (a *authority) anchors(revoked ...person) *trust.Anchors {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: p.cert.SerialNumber, RevocationTime: now.Add(-time.Hour)})
 	}
+	return a.list(template)
+}
+
+func (a *authority) list(template *x509.RevocationList) *trust.Anchors {
+	a.t.Helper()
 	der, err := x509.CreateRevocationList(rand.Reader, template, a.cert, a.key)
 	if err != nil {
 		a.t.Fatal(err)

@@ -29,6 +29,10 @@ type Policy struct {
 	require []requirement
 	deny    []string // bundle ids
 	limits  limits
+	site    string // at which the policy judges, for approvals that are limited to sites
+
+	grace        time.Duration // for revocation lists past their next update
+	listRequired bool          // a revocation list must be there
 }
 
 // requirement is so many different signers of a role.
@@ -61,6 +65,11 @@ type policyFile struct {
 		Files         int    `yaml:"files"`
 		NonASCIIPaths string `yaml:"nonAsciiPaths"`
 	} `yaml:"limits"`
+	Revocation struct {
+		GraceDays int    `yaml:"graceDays"`
+		List      string `yaml:"list"`
+	} `yaml:"revocation"`
+	Site string `yaml:"site"`
 }
 
 var builtin = []requirement{{role: identity.Publisher, min: 1}, {role: identity.Reviewer, min: 1}}
@@ -132,7 +141,45 @@ func (p *Policy) take(f policyFile) error {
 		}
 	}
 	p.deny = f.Deny
-	return p.takeLimits(f)
+	if err := p.takeLimits(f); err != nil {
+		return err
+	}
+	return p.takeRevocation(f)
+}
+
+// maxGrace is how many days a revocation list may be late at most: a list that
+// nobody has renewed for a quarter is no longer looked after.
+const maxGrace = 90
+
+func (p *Policy) takeRevocation(f policyFile) error {
+	if n := f.Revocation.GraceDays; n < 0 || n > maxGrace {
+		return invalid("revocation.graceDays is %d, allowed are 0 to %d", n, maxGrace)
+	}
+	p.grace = time.Duration(f.Revocation.GraceDays) * 24 * time.Hour
+	switch f.Revocation.List {
+	case "", "optional":
+	case "required":
+		p.listRequired = true
+	default:
+		return invalid("revocation.list is %q, allowed are optional and required", f.Revocation.List)
+	}
+	if f.Site != "" {
+		if err := identity.CheckName(identity.Collaborator, f.Site); err != nil {
+			return invalid("site: %v", err)
+		}
+	}
+	p.site = f.Site
+	return nil
+}
+
+// ForSite returns the policy as the named site has it, for approvals that are
+// limited to sites. A policy file that names another site wins, because it is
+// the site's own; an empty name changes nothing.
+func (p Policy) ForSite(name string) Policy {
+	if p.site == "" {
+		p.site = name
+	}
+	return p
 }
 
 func (p *Policy) takeLimits(f policyFile) (err error) {

@@ -9,6 +9,7 @@ import (
 const (
 	statementType = "https://in-toto.io/Statement/v1"
 	manifestName  = ".fxb/manifest.json"
+	ociName       = "oci-manifest" // for cosign, which looks for the digest that it resolved
 	maxSubjects   = 8
 	maxStatement  = 512 << 10 // bytes
 )
@@ -37,12 +38,16 @@ func newStatement(s Subject, predicateType string, predicate any) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
+	about := []subject{
+		{Name: s.Name + "-" + s.Version + ".fxb", Digest: digest{s.FileSHA256}},
+		{Name: manifestName, Digest: digest{s.BundleID}},
+	}
+	if s.OCISHA256 != "" {
+		about = append(about, subject{Name: ociName, Digest: digest{s.OCISHA256}})
+	}
 	return encode(statement{
-		Type: statementType,
-		Subject: []subject{
-			{Name: s.Name + "-" + s.Version + ".fxb", Digest: digest{s.FileSHA256}},
-			{Name: manifestName, Digest: digest{s.BundleID}},
-		},
+		Type:          statementType,
+		Subject:       about,
 		PredicateType: predicateType,
 		Predicate:     raw,
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -50,7 +51,16 @@ func Pack(root fs.FS, o PackOptions) (fs.FS, []Excluded, error) {
 	if err := fs.WalkDir(root, ".", p.visit); err != nil {
 		return nil, nil, err
 	}
-	if len(p.refused) > 0 {
+	whys, err := privateKeys(root, p.files)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the workspace: %w", err)
+	}
+	for i, why := range whys {
+		if why != "" {
+			p.refuse(p.files[i].path, why)
+		}
+	}
+	if slices.Sort(p.refused); len(p.refused) > 0 {
 		return nil, nil, fmt.Errorf("%w: cannot pack the workspace:\n  %s", schema.ErrInvalid, strings.Join(p.refused, "\n  "))
 	}
 	if len(p.files) == 0 {
@@ -97,13 +107,6 @@ func (p *packing) visit(name string, d fs.DirEntry, err error) error {
 	}
 	if !d.Type().IsRegular() {
 		p.refuse(name, "is a symbolic link or a special file; a bundle holds regular files only")
-		return nil
-	}
-	if why, err = privateKey(p.root, name); err != nil {
-		return fmt.Errorf("cannot read the workspace: %w", err)
-	}
-	if why != "" {
-		p.refuse(name, why)
 		return nil
 	}
 	info, err := d.Info()

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -40,12 +43,42 @@ func privateKey(root fs.FS, name string) (why string, err error) {
 	return found.why, errors.Join(err, f.Close())
 }
 
+// privateKeys is privateKey for many files, one reason for each, on as many
+// processors as there are: a workspace may hold gigabytes of weights. The error
+// is the one of the first file that has one.
+func privateKeys(root fs.FS, files []named) ([]string, error) {
+	whys, errs := make([]string, len(files)), make([]error, len(files))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 8) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
+				if whys[i], errs[i] = privateKey(root, files[i].path); errs[i] != nil {
+					next.Store(int64(len(files))) // the rest need not be read
+				}
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return whys, nil
+}
+
+// buffers are reused: most files of a workspace are much smaller than one.
+var buffers = sync.Pool{New: func() any { return new([scanChunk]byte) }}
+
 // scanSecret reads r to its end. Text is searched for PEM blocks (PKCS#8,
 // encrypted or not, PKCS#1, SEC 1, OpenSSH); small files are also tried as DER
 // and PKCS#12.
 func scanSecret(r io.Reader) (secret, error) {
 	var found secret
-	buf := make([]byte, 0, scanChunk)
+	chunk := buffers.Get().(*[scanChunk]byte)
+	defer buffers.Put(chunk)
+	buf := chunk[:0]
 	for first := true; ; first = false {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -21,6 +21,7 @@ type Anchors struct {
 	cas                []*x509.Certificate
 	lists              map[string][]*list // by the issuer's DER name
 	openFL             bool
+	grace              time.Duration // for lists past their next update
 }
 
 // Load reads a chain file (roots and subordinate CAs, as in cert_chain.crt or

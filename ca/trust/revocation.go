@@ -66,7 +66,7 @@ func understood(crl *x509.RevocationList) error {
 
 // revoked looks c up in the lists of its issuer. A revocation counts from the
 // moment it is known, whatever date stands in it, and from the newest list as
-// well as from older ones. The newest must not be past its next update.
+// well as from older ones. The newest must not be past its next update and the grace after it.
 func (a *Anchors) revoked(c, issuer *x509.Certificate, at time.Time) error {
 	lists := a.lists[string(issuer.RawSubject)]
 	if len(lists) == 0 {
@@ -83,7 +83,7 @@ func (a *Anchors) revoked(c, issuer *x509.Certificate, at time.Time) error {
 			due = l.crl.NextUpdate
 		}
 	}
-	if at.After(due) {
+	if at.After(due.Add(a.grace)) {
 		return identity.Untrustedf("%w", &StaleError{Issuer: issuer.Subject.String(), Due: due})
 	}
 	return nil

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -22,12 +23,16 @@ func bundleGroup() *cli.Command {
 	return &cli.Command{
 		Name:        "bundle",
 		Usage:       "workspace bundles: create, review, approve, verify",
-		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract()},
+		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract(), bundlePush(), bundlePull(), bundleSBOM()},
 	}
 }
 
 func policyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "policy", Usage: "whose approvals this site demands is in `FILE` (default: one publisher and one other reviewer)", TakesFile: true}
+}
+
+func siteFlag() cli.Flag {
+	return &cli.StringFlag{Name: "site", Usage: "judge as the site `NAME`, for approvals that are limited to sites (default: the policy's)"}
 }
 
 func atFlag() cli.Flag {
@@ -129,12 +134,24 @@ func readSigner(certDir string, role identity.Role, name string, anchors *trust.
 // checkFile opens and checks the bundle at path completely, with progress. The
 // caller closes it.
 func checkFile(c *cli.Context, path string) (*bundle.Checked, error) {
+	return checkWith(c, path, (*bundle.Bundle).Check)
+}
+
+// checkToSign is checkFile for those who will sign the file: it also takes the
+// digest of all of it.
+func checkToSign(c *cli.Context, path string) (*bundle.Checked, error) {
+	return checkWith(c, path, (*bundle.Bundle).CheckAndHash)
+}
+
+type checker func(b *bundle.Bundle, ctx context.Context, progress func(int64)) (*bundle.Checked, error)
+
+func checkWith(c *cli.Context, path string, check checker) (*bundle.Checked, error) {
 	b, err := bundle.OpenFile(path)
 	if err != nil {
 		return nil, err
 	}
 	progress := ui.From(c).Progress("checking "+filepath.Base(path), b.ContentSize())
-	checked, err := b.Check(c.Context, progress.Add)
+	checked, err := check(b, c.Context, progress.Add)
 	progress.Close()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot trust bundle %q: %w", path, err), b.Close())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,18 +24,26 @@ import (
 func bundleApprove() *cli.Command {
 	return &cli.Command{
 		Name:      "approve",
-		Usage:     "sign the decision of a review: approve, reject or revoke",
+		Usage:     "sign the decision of a review: approve, renew, reject or revoke",
 		ArgsUsage: "FILE",
 		Description: `The signature is added beside the bundle, whose bytes stay as they are. A
 rejection or revocation blocks these bytes for good. Examples:
    fxctl bundle approve ward.fxb --as bob
    fxctl bundle approve ward.fxb --as bob --days 90 --comment "ticket 4711" --yes --id "$ID"
+   fxctl bundle approve ward.fxb --as bob --accept "executable@3f0c…=a start script" --for-site hospital-a
+   fxctl bundle approve ward.fxb --as bob --renew --days 90
    fxctl bundle approve ward.fxb --as bob --reject --comment "sends labels"`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "`NAME` of the reviewer who signs"},
 			&cli.BoolFlag{Name: "reject", Usage: "sign a rejection"},
 			&cli.BoolFlag{Name: "revoke", Usage: "take an earlier approval back"},
-			&cli.IntFlag{Name: "days", Value: 365, Usage: "how many `DAYS` the approval is valid"},
+			&cli.BoolFlag{Name: "renew", Usage: "repeat your last approval of this bundle with a new date, if the report is still the one that you signed"},
+			&cli.IntFlag{Name: "days", Value: 365, Usage: "how many `DAYS` the approval is valid (with --renew: as many as the last one)"},
+			&cli.StringSliceFlag{Name: "accept", Usage: "a finding that you know and take, as `RULE@FINGERPRINT=REASON`; may be repeated"},
+			&cli.StringFlag{Name: "accept-file", Usage: "such findings are in `FILE`, one a line", TakesFile: true},
+			&cli.StringSliceFlag{Name: "for-site", Usage: "the approval counts at the site `NAME` alone; may be repeated"},
+			&cli.StringFlag{Name: "baseline", Usage: "the `BUNDLE` that you compared with: its file or id", TakesFile: true},
+			&cli.StringFlag{Name: "report", Usage: "`SHA256` of the report that was read; with any other nothing is signed"},
 			&cli.StringFlag{Name: "comment", Usage: "a `REMARK` to sign with the decision"},
 			&cli.StringFlag{Name: "id", Usage: "bundle id that was inspected; any other bundle is refused"},
 			&cli.BoolFlag{Name: "yes", Usage: "sign without asking"},
@@ -52,13 +61,8 @@ rejection or revocation blocks these bytes for good. Examples:
 				file: args[0], as: c.String("as"), days: c.Int("days"), comment: c.String("comment"), id: c.String("id"),
 				yes: c.Bool("yes"), policy: c.String("policy"), certDir: c.String("cert-dir"), decision: approval.Approved,
 			}
-			switch reject, revoke := c.Bool("reject"), c.Bool("revoke"); {
-			case reject && revoke:
-				return nil, ui.Usagef("--reject and --revoke are two decisions; give one")
-			case reject:
-				o.decision = approval.Rejected
-			case revoke:
-				o.decision = approval.Revoked
+			if err := o.decide(c); err != nil {
+				return nil, err
 			}
 			if longest := int(approval.MaxValidity / (24 * time.Hour)); o.days < 1 || o.days > longest {
 				return nil, ui.Usagef("--days is %d, allowed are 1 to %d", o.days, longest)
@@ -66,15 +70,44 @@ rejection or revocation blocks these bytes for good. Examples:
 			if _, err := bundle.ParseID(o.id); err != nil && c.IsSet("id") {
 				return nil, ui.Usagef("--id: %v", err)
 			}
+			if o.scope, err = newScope(c.StringSlice("accept"), c.String("accept-file"), c.StringSlice("for-site"), c.String("baseline")); err != nil {
+				return nil, err
+			}
 			return runBundleApprove(c, o)
 		}),
 	}
 }
 
+// decide reads which decision the flags ask for.
+func (o *bundleApproveOptions) decide(c *cli.Context) error {
+	reject, revoke := c.Bool("reject"), c.Bool("revoke")
+	o.renew, o.report = c.Bool("renew"), c.String("report")
+	o.daysSet, o.commentSet = c.IsSet("days"), c.IsSet("comment")
+	switch {
+	case reject && revoke || reject && o.renew || revoke && o.renew:
+		return ui.Usagef("--reject, --revoke and --renew are different decisions; give one")
+	case reject:
+		o.decision = approval.Rejected
+	case revoke:
+		o.decision = approval.Revoked
+	}
+	for _, flag := range []string{"accept", "accept-file", "for-site", "baseline"} {
+		if o.renew && c.IsSet(flag) {
+			return ui.Usagef("--renew repeats what you signed; --%s needs an approval of its own", flag)
+		}
+		if o.decision != approval.Approved && flag != "baseline" && c.IsSet(flag) {
+			return ui.Usagef("--%s belongs to an approval; a rejection or revocation holds for the whole bundle at every site", flag)
+		}
+	}
+	return nil
+}
+
 type bundleApproveOptions struct {
 	file, as, decision, comment, id, policy, certDir string
+	report                                           string // its digest, if given
 	days                                             int
-	yes                                              bool
+	yes, renew, daysSet, commentSet                  bool
+	scope                                            scope
 }
 
 type bundleApproveResult struct {
@@ -85,8 +118,13 @@ type bundleApproveResult struct {
 	Decision   string `json:"decision"`
 	ValidUntil string `json:"valid_until,omitempty"`
 	Report     string `json:"report_sha256"`
-	Approved   bool   `json:"approved"` // under the policy in force, with this signature
-	Verdict    string `json:"verdict"`
+	Baseline   string `json:"baseline,omitempty"`
+
+	Accepted []approval.Accepted `json:"accepted,omitempty"`
+	Sites    []string            `json:"sites,omitempty"`
+
+	Approved bool   `json:"approved"` // under the policy in force, with this signature
+	Verdict  string `json:"verdict"`
 }
 
 func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveResult, err error) {
@@ -102,7 +140,7 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	if err != nil {
 		return nil, err
 	}
-	checked, err := checkFile(c, o.file)
+	checked, err := checkToSign(c, o.file)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +152,11 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	if err != nil {
 		return nil, err
 	}
-	if o.decision == approval.Approved {
-		if err := mayApprove(o, report, reviewer); err != nil {
+	if err := o.mayDecide(report, reviewer); err != nil {
+		return nil, err
+	}
+	if o.renew {
+		if err := o.repeat(report); err != nil {
 			return nil, err
 		}
 	}
@@ -130,8 +171,52 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	return &bundleApproveResult{
 		File: o.file, Sidecar: approval.SidecarPath(o.file), BundleID: report.BundleID, Reviewer: reviewer.id.Name,
 		Decision: o.decision, ValidUntil: review.ValidUntil, Report: report.FactsSHA256,
+		Baseline: review.Baseline, Accepted: review.Accepted, Sites: review.Sites,
 		Approved: after.Approved, Verdict: inspect.Verdict(after),
 	}, nil
+}
+
+// mayDecide refuses decisions about another report than was read, and those that
+// could not count.
+func (o *bundleApproveOptions) mayDecide(report *inspect.Report, reviewer *signer) error {
+	if o.report != "" && o.report != report.FactsSHA256 {
+		return identity.Untrustedf("cannot sign a review of %q: the report on it is %s, not %s, which was read", o.file, report.FactsSHA256, o.report)
+	}
+	switch o.decision {
+	case approval.Revoked:
+		if _, ok := report.Decision.Earlier(o.as); !ok {
+			return ui.Hint(identity.Untrustedf("cannot revoke: %s has no approval by %s", approval.SidecarPath(o.file), o.as),
+				"fxctl bundle approve %s --as %s --reject blocks it without one", o.file, o.as)
+		}
+	case approval.Approved:
+		if err := mayApprove(*o, report, reviewer); err != nil {
+			return err
+		}
+		return o.scope.known(o.file, report)
+	}
+	return nil
+}
+
+// repeat takes over what the reviewer signed last, which must have been about
+// the very same report.
+func (o *bundleApproveOptions) repeat(report *inspect.Report) error {
+	last, ok := report.Decision.Earlier(o.as)
+	if !ok {
+		return ui.Hint(identity.Untrustedf("cannot renew: %s has no approval by %s whose signature is in order", approval.SidecarPath(o.file), o.as),
+			"fxctl bundle approve %s --as %s", o.file, o.as)
+	}
+	if last.Report != report.FactsSHA256 {
+		return ui.Hint(identity.Untrustedf("cannot renew: the report on %q is %s now, and %s signed %s; another version of fxctl finds other things", o.file, report.FactsSHA256, o.as, last.Report),
+			"fxctl bundle approve %s --as %s", o.file, o.as)
+	}
+	o.scope = scope{accept: last.Accepted, sites: last.Sites, baseline: last.Baseline}
+	if !o.commentSet {
+		o.comment = last.Comment
+	}
+	if !o.daysSet {
+		o.days = last.Days()
+	}
+	return nil
 }
 
 // mayApprove refuses approvals that could not count, or that nobody should give.
@@ -162,6 +247,11 @@ func (o bundleApproveOptions) ask(ctx context.Context, console *ui.Console, repo
 			return fmt.Errorf("cannot show the summary: %v", err)
 		}
 	}
+	if text := o.scope.text(); text != "" && (!o.yes || !console.Quiet) {
+		if _, err := fmt.Fprintf(console.Err, "\nTHE APPROVAL\n%s", text); err != nil {
+			return fmt.Errorf("cannot show the summary: %v", err)
+		}
+	}
 	if o.yes {
 		return nil
 	}
@@ -186,10 +276,12 @@ func (o bundleApproveOptions) ask(ctx context.Context, console *ui.Console, repo
 func (o bundleApproveOptions) review(report *inspect.Report, policy approval.Policy, now time.Time) approval.Review {
 	r := approval.Review{
 		Decision: o.decision, ReviewedAt: approval.Time(now), ReportSHA256: report.FactsSHA256,
-		PolicySHA256: policy.Digest(), Comment: o.comment,
+		PolicySHA256: policy.Digest(), Comment: o.comment, Baseline: o.scope.baseline,
 	}
 	if o.decision == approval.Approved {
 		r.ValidFrom, r.ValidUntil = approval.Time(now), approval.Time(now.AddDate(0, 0, o.days))
+		r.Accepted, r.Sites = slices.Clone(o.scope.accept), slices.Clone(o.scope.sites)
+		r.SortScope()
 	}
 	return r
 }

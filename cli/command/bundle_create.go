@@ -185,7 +185,7 @@ func packBundle(c *cli.Context, tree fs.FS, o bundleCreateOptions) error {
 // signBundle reads the finished file back, verifies it completely, and signs
 // what it found there.
 func signBundle(c *cli.Context, o bundleCreateOptions, publisher *signer) (r *bundleCreateResult, err error) {
-	checked, err := checkFile(c, o.output)
+	checked, err := checkToSign(c, o.output)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,11 @@ func signBundle(c *cli.Context, o bundleCreateOptions, publisher *signer) (r *bu
 func subjectOf(c *bundle.Checked) (approval.Subject, error) {
 	s := c.Subject()
 	sum, err := c.FileSHA256()
+	if err != nil {
+		return s, err
+	}
 	s.FileSHA256 = fmt.Sprintf("%x", sum)
+	s.OCISHA256, err = c.OCISHA256()
 	return s, err
 }
 

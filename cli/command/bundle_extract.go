@@ -25,7 +25,7 @@ before deciding. Examples:
    fxctl bundle extract ward.fxb ward-review --unapproved`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "unapproved", Usage: "extract for review although nobody has approved the bundle"},
-			policyFlag(), certDirFlag(),
+			policyFlag(), siteFlag(), certDirFlag(),
 		},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "FILE", "DIR")
@@ -33,7 +33,7 @@ before deciding. Examples:
 				return nil, err
 			}
 			r, err := runBundleExtract(c, bundleExtractOptions{
-				file: args[0], dir: args[1], certDir: c.String("cert-dir"), policy: c.String("policy"), unapproved: c.Bool("unapproved"),
+				file: args[0], dir: args[1], certDir: c.String("cert-dir"), policy: c.String("policy"), site: c.String("site"), unapproved: c.Bool("unapproved"),
 			})
 			return r, hinted(err, args[0])
 		}),
@@ -41,8 +41,8 @@ before deciding. Examples:
 }
 
 type bundleExtractOptions struct {
-	file, dir, certDir, policy string
-	unapproved                 bool
+	file, dir, certDir, policy, site string
+	unapproved                       bool
 }
 
 type bundleExtractResult struct {
@@ -59,6 +59,7 @@ func runBundleExtract(c *cli.Context, o bundleExtractOptions) (r *bundleExtractR
 	if err != nil {
 		return nil, err
 	}
+	judges.policy = judges.policy.ForSite(o.site)
 	b, err := bundle.OpenFile(o.file)
 	if err != nil {
 		return nil, err

@@ -23,9 +23,10 @@ func bundleVerify() *cli.Command {
 		Description: `Exits with 0 if it may, with 4 if it is not approved, with 3 if it is
 damaged. Examples:
    fxctl bundle verify ward.fxb
-   fxctl bundle verify ward.fxb --policy site.yaml --explain`,
+   fxctl bundle verify ward.fxb --policy site.yaml --explain
+   fxctl bundle verify ward.fxb --site hospital-a --at 2026-12-31 --json`,
 		Flags: []cli.Flag{
-			policyFlag(), atFlag(),
+			policyFlag(), siteFlag(), atFlag(),
 			&cli.BoolFlag{Name: "explain", Usage: "show every rule and signature, and why it holds or counts"},
 			certDirFlag(),
 		},
@@ -39,7 +40,7 @@ damaged. Examples:
 				return nil, err
 			}
 			r, err := runBundleVerify(c, bundleVerifyOptions{
-				file: args[0], certDir: c.String("cert-dir"), policy: c.String("policy"), at: at, explain: c.Bool("explain"),
+				file: args[0], certDir: c.String("cert-dir"), policy: c.String("policy"), site: c.String("site"), at: at, explain: c.Bool("explain"),
 			})
 			return r, hinted(err, args[0])
 		}),
@@ -47,9 +48,9 @@ damaged. Examples:
 }
 
 type bundleVerifyOptions struct {
-	file, certDir, policy string
-	at                    time.Time
-	explain               bool
+	file, certDir, policy, site string
+	at                          time.Time
+	explain                     bool
 }
 
 type bundleVerifyResult struct {
@@ -57,7 +58,8 @@ type bundleVerifyResult struct {
 	BundleID string             `json:"bundle_id"`
 	Name     string             `json:"name"`
 	Version  string             `json:"version"`
-	Verified bool               `json:"verified"` // approved, and every byte in order
+	Verified bool               `json:"verified"`        // approved, and every byte in order
+	Cause    bundle.Cause       `json:"cause,omitempty"` // of damage that was found behind the manifest
 	Decision *approval.Decision `json:"decision"`
 
 	explain bool
@@ -68,6 +70,7 @@ func runBundleVerify(c *cli.Context, o bundleVerifyOptions) (r *bundleVerifyResu
 	if err != nil {
 		return nil, err
 	}
+	judges.policy = judges.policy.ForSite(o.site)
 	b, err := bundle.OpenFile(o.file)
 	if err != nil {
 		return nil, err
@@ -78,6 +81,9 @@ func runBundleVerify(c *cli.Context, o bundleVerifyOptions) (r *bundleVerifyResu
 		Decision: judges.decide(b, o.at), explain: o.explain,
 	}
 	if _, err := b.Verify(c.Context, judges.anchors, judges.policy, judges.sidecar, o.at); err != nil {
+		if f, ok := errors.AsType[*bundle.Fault](err); ok {
+			r.Cause = f.Cause
+		}
 		return r, fmt.Errorf("cannot trust bundle %q: %w", o.file, err)
 	}
 	r.Verified = true
@@ -112,6 +118,15 @@ func (r *bundleVerifyResult) rules(b *strings.Builder) {
 			counts = "DOES NOT COUNT"
 		}
 		fmt.Fprintf(b, "  %s  line %d: %s; %s\n", counts, s.Line, inspect.Says(s), s.Reason)
+		if len(s.Sites) > 0 {
+			fmt.Fprintf(b, "    for the sites %s alone\n", strings.Join(s.Sites, ", "))
+		}
+		if s.Baseline != "" {
+			fmt.Fprintf(b, "    compared with bundle %s\n", s.Baseline)
+		}
+		for _, a := range s.Accepted {
+			fmt.Fprintf(b, "    accepts %s@%s: %s\n", a.Rule, a.Fingerprint, oneLine(a.Reason))
+		}
 	}
 	if len(r.Decision.Signatures) == 0 {
 		fmt.Fprintf(b, "  none in %s\n", approval.SidecarPath(r.File))

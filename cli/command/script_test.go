@@ -26,13 +26,14 @@ func TestMain(m *testing.M) {
 //
 //	zip FILE DIR
 //
-// which packs what is in a folder, as OpenFL's export does.
+// which packs what is in a folder, as OpenFL's export does. `registry` is in
+// registry_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "zip": zipFolder},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "zip": zipFolder, "registry": startRegistry},
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }

@@ -1,5 +1,5 @@
 // Command fxctl creates identities, plans and bundles of a federation. It talks
-// to no network.
+// to no network but the registry that bundle push and pull are given.
 package main
 
 import (

@@ -90,6 +90,7 @@ func open(ctx context.Context, c *cli.Context, host string) (*participant, error
 			return nil, err
 		}
 	}
+	policy = policy.ForSite(c.String("name")) // a collaborator's; the aggregator's is in its policy
 	sidecar, err := approval.ReadSidecar(approval.SidecarPath(path))
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify bundle %q: %w", path, err)

@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 //	await FILE TEXT                until the file has the text
 //	truncated FILE NEW             NEW is FILE without its last byte
 //	flip FILE OFFSET               change one bit of the file; a negative offset is one from its end
+//	refuse-vectors DIR             fxrun refuses every ruined bundle in DIR for its own cause
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "ca": createCA, "certify": certify, "federation": federation,
-			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated, "flip": flip,
+			"serve": serveAggregator, "interrupt": stop, "await": await, "truncated": truncated, "refuse-vectors": refuseVectors, "flip": flip,
 		},
 	})
 }
