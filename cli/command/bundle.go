@@ -20,9 +20,12 @@ import (
 
 func bundleGroup() *cli.Command {
 	return &cli.Command{
-		Name:        "bundle",
-		Usage:       "workspace bundles: create, review, approve, verify",
-		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract()},
+		Name:  "bundle",
+		Usage: "workspace bundles: create, review, approve, verify",
+		Subcommands: []*cli.Command{
+			bundleCreate(), bundleInspect(), bundleReport(), bundleDiff(), bundleLs(), bundleCat(),
+			bundleApprove(), bundleVerify(), bundleExtract(),
+		},
 	}
 }
 
