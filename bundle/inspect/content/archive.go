@@ -115,7 +115,7 @@ func (s *scanner) zip(src source, f *File, _ []byte) string {
 		s.member(src, m.Name, within, r)
 		_ = r.Close() // reading has said what was wrong
 	}
-	s.zipTail(src, z)
+	s.zipTail(src)
 	return ""
 }
 
@@ -150,7 +150,7 @@ func zipKind(z *zip.Reader) string {
 }
 
 // zipTail looks for bytes before the first member and behind the directory.
-func (s *scanner) zipTail(src source, z *zip.Reader) {
+func (s *scanner) zipTail(src source) {
 	head := make([]byte, 4)
 	if _, err := src.r.ReadAt(head, 0); err == nil && string(head[:2]) != "PK" {
 		s.report("appended-data", src, "bytes before the first member of the zip")
@@ -170,7 +170,25 @@ func (s *scanner) zipTail(src source, z *zip.Reader) {
 	if comment > 1024 {
 		s.report("appended-data", src, fmt.Sprintf("a comment of %d bytes at the end of the zip", comment))
 	}
-	_ = z
+}
+
+// hiddenZip looks for a zip archive at the end of a file of another type: readers
+// of zip, Python among them, find it there.
+func (s *scanner) hiddenZip(src source, f *File) {
+	if src.size < 22 || f.Type == "tar" || src.depth >= maxDepth {
+		return
+	}
+	end := make([]byte, min(src.size, 22+1<<16))
+	if n, _ := src.r.ReadAt(end, src.size-int64(len(end))); n < len(end) || !bytes.Contains(end, []byte("PK\x05\x06")) {
+		return
+	}
+	if z, err := zip.NewReader(src.reader(), src.size); z == nil || err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return
+	}
+	s.report("appended-data", src, "a zip archive at the end of a file of type "+f.Type)
+	if why := guarded(func() string { return s.zip(src, f, nil) }); why != "" {
+		s.skip(src, f, why)
+	}
 }
 
 func (s *scanner) tar(src source, _ *File, _ []byte) string {

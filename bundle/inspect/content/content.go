@@ -167,6 +167,9 @@ func (s *scanner) one(src source, f *File) {
 	if whole != nil && !isText(f.Type) {
 		s.keys(src, whole)
 	}
+	if f.Type != "zip" {
+		s.hiddenZip(src, f)
+	}
 }
 
 // analyser returns what looks into one type of binary file, nil if nothing does.

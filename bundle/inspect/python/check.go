@@ -404,9 +404,13 @@ var outside = regexp.MustCompile(`^(/|~|[A-Za-z]:[\\/]|\\\\)|(^|/)\.\.(/|$)`)
 var sensitive = regexp.MustCompile(`(^|[/\\])\.(ssh|aws|gnupg|kube|docker/config|netrc|git-credentials|bash_history|zsh_history|pgpass|npmrc|pypirc|azure|config/gcloud|password-store)([/\\]|$)|/etc/(passwd|shadow|sudoers|krb5\.keytab|ssh|gshadow|crontab|cron\.|ld\.so\.preload)|/proc/(self|\d+|1)/(environ|mem|maps|cmdline|fd)|/var/run/(docker|containerd)|/run/(docker\.sock|secrets)|/root/|id_(rsa|ed25519|ecdsa)\b|wallet\.dat|Login Data|169\.254\.169\.254|metadata\.google\.internal|/dev/(mem|kmem|sd[a-z]|input)|\.(bashrc|profile|bash_profile|zshrc)$|authorized_keys|/Library/Keychains|NTDS\.dit`)
 
 func (a *analysis) file1(v value, line int) {
-	if v.isText() && outside.MatchString(v.text) {
+	if !v.isText() {
+		return
+	}
+	if outside.MatchString(v.text) {
 		a.report("file-outside", line, v.text)
 	}
+	a.path1(v.text, line)
 }
 
 // pathOf folds a path that is put together.
