@@ -52,9 +52,12 @@ func (r *Report) HTML(w io.Writer) error {
 		Rules    []finding.Rule
 		Sentence string
 		Kinds    string
-		Total    map[finding.Severity]int
+		Total    map[string]int // findings by severity
 	}{Report: r, Verdict: finding.Clean(Verdict(r.Decision)), All: list, Urgent: urgent[:min(len(urgent), 12)], Rules: rules,
-		Sentence: r.Coverage.sentence(), Kinds: r.Coverage.kinds(), Total: finding.Count(list)}
+		Sentence: r.Coverage.sentence(), Kinds: r.Coverage.kinds(), Total: map[string]int{}}
+	for severity, n := range finding.Count(list) {
+		data.Total[string(severity)] = n
+	}
 	if r.Plan != nil {
 		data.Runs, data.Often = whatRuns[r.Plan.Kind], r.Plan.howOften()
 	}

@@ -8,10 +8,16 @@ import (
 	"unicode"
 )
 
+// maxDotted is the longest dotted name that is followed, in bytes.
+const maxDotted = 300
+
 // attribute is v.name.
 func (a *analysis) attribute(v value, name string, line int) value {
 	if innards[name] && !(v.path == "self" || v.path == "super" || v.path == "cls") && !(name == "__mro__" || name == "__bases__") {
 		a.report("introspection", line, name)
+	}
+	if len(v.text) > maxDotted && v.kind == vRef || len(v.path) > maxDotted {
+		return value{}
 	}
 	switch v.kind {
 	case vRef:
@@ -146,9 +152,6 @@ func (a *analysis) call(v value, args []arg, line int) value {
 		if len(args) > 0 && args[0].val.isText() && set("system popen loads exec eval spawn fork")[lastPart(args[0].val.text)] {
 			a.report("hidden-name", line, args[0].val.text)
 		}
-	}
-	if strings.Count(name, ".") > 12 {
-		return value{}
 	}
 	return ref(name + "()")
 }

@@ -49,7 +49,8 @@ type lexer struct {
 	at      int
 	line    int
 	indents []int
-	depth   int // open brackets
+	depth   int    // open brackets; one more inside an expression of an f-string
+	open    []byte // which they are
 	start   bool
 	toks    []token
 	problem string // the first thing that is not Python
@@ -216,11 +217,16 @@ func (l *lexer) operator(r rune, size int) {
 	switch r {
 	case '(', '[', '{':
 		l.depth++
+		l.open = append(l.open, byte(r))
 	case ')', ']', '}':
-		if l.depth == 0 {
+		if n := len(l.open); n == 0 {
 			l.fault("a bracket is closed that was never opened")
+			l.depth = max(0, l.depth-1)
 		} else {
-			l.depth--
+			if pair := string(l.open[n-1]) + string(r); pair != "()" && pair != "[]" && pair != "{}" {
+				l.fault("a bracket is closed by another kind")
+			}
+			l.open, l.depth = l.open[:n-1], l.depth-1
 		}
 	case '$', '?', '!', '`':
 		if r != '!' || l.peek(1) != '=' {
