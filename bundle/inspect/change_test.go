@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -195,7 +196,7 @@ func TestSARIF(t *testing.T) {
 	run := log.Runs[0]
 	found := false
 	for _, res := range run.Results {
-		if res.Message.Text == "" || !strings.Contains("error warning note none", res.Level) {
+		if res.Message.Text == "" || !slices.Contains([]string{"error", "warning", "note"}, res.Level) {
 			t.Errorf("result %+v", res)
 		}
 		if res.RuleIndex != nil && run.Tool.Driver.Rules[*res.RuleIndex].ID != res.RuleID {

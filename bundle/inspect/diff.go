@@ -304,6 +304,9 @@ func compareFindings(old, now []finding.Finding) FindingChanges {
 			c.Fixed = append(c.Fixed, f)
 		}
 	}
+	urgent := func(a, b finding.Finding) int { return a.Severity.Rank() - b.Severity.Rank() }
+	slices.SortStableFunc(c.New, urgent)
+	slices.SortStableFunc(c.Fixed, urgent)
 	return c
 }
 

@@ -27,7 +27,7 @@ func (r *Report) HTML(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the report: %v", err)
 	}
-	list := slices.Clone(r.All())
+	list := slices.Clone(r.Findings)
 	slices.SortStableFunc(list, func(a, b finding.Finding) int { return a.Severity.Rank() - b.Severity.Rank() })
 	urgent := list
 	for i, f := range list {
@@ -55,7 +55,7 @@ func (r *Report) HTML(w io.Writer) error {
 		Total    map[string]int // findings by severity
 	}{Report: r, Verdict: finding.Clean(Verdict(r.Decision)), All: list, Urgent: urgent[:min(len(urgent), 12)], Rules: rules,
 		Sentence: r.Coverage.sentence(), Kinds: r.Coverage.kinds(), Total: map[string]int{}}
-	for severity, n := range finding.Count(list) {
+	for severity, n := range r.Counts {
 		data.Total[string(severity)] = n
 	}
 	if r.Plan != nil {

@@ -65,7 +65,7 @@ func runBundleCat(console *ui.Console, file, path string) (r *bundleCatResult, e
 		return nil, missingPath(file, path, files)
 	}
 	f := files[i]
-	var out io.Writer = console.Out
+	out := console.Out
 	var whole bytes.Buffer
 	switch {
 	case console.JSON && f.Size > maxCatJSON:

@@ -3,39 +3,22 @@ package content_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
-	"strings"
 	"testing"
 
 	"fx/bundle/inspect/content"
 	"fx/bundle/inspect/finding"
 )
 
-// cleanCorpora are folders of honest code: FX_CLEAN_CORPUS lists them, separated
-// as PATH is; without it, scikit-learn's and OpenFL's are asked of FX_PYTHON.
+// cleanCorpora are the folders of honest code that FX_CLEAN_CORPUS lists, separated
+// as PATH is. scripts/peers/clean-corpus.sh finds scikit-learn's and OpenFL's.
 func cleanCorpora(t *testing.T) []string {
-	if list := os.Getenv("FX_CLEAN_CORPUS"); list != "" {
-		return filepath.SplitList(list)
+	list := os.Getenv("FX_CLEAN_CORPUS")
+	if list == "" {
+		t.Skip("FX_CLEAN_CORPUS names no folder of honest code; scripts/peers/clean-corpus.sh does")
 	}
-	python := os.Getenv("FX_PYTHON")
-	if python == "" {
-		t.Skip("neither FX_CLEAN_CORPUS nor FX_PYTHON names a place with honest code")
-	}
-	var dirs []string
-	for _, ask := range []string{
-		"import importlib.util as u, os; print(os.path.dirname(u.find_spec('sklearn').origin))",
-		"import importlib.util as u, os; print(os.path.join(os.path.dirname(os.path.dirname(u.find_spec('openfl').origin)), 'openfl-workspace'))",
-	} {
-		if out, err := exec.Command(python, "-c", ask).Output(); err == nil {
-			dirs = append(dirs, strings.TrimSpace(string(out)))
-		}
-	}
-	if len(dirs) == 0 {
-		t.Skipf("%s has neither scikit-learn nor openfl", python)
-	}
-	return dirs
+	return filepath.SplitList(list)
 }
 
 // TestCleanCorpus: honest code raises at most one high finding per 1,000 lines.

@@ -5,6 +5,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -60,7 +61,7 @@ type checked struct {
 
 func (c *checked) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.r.ReadAt(p, off)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF && off >= 0 && c.err == nil {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && off >= 0 && c.err == nil {
 		c.err = err
 	}
 	return n, err

@@ -43,7 +43,7 @@ func sniff(src source, head []byte) string {
 		return "java class"
 	}
 	for _, m := range magics {
-		if has(m.at, m.magic) && !(m.typeOf == "zlib" && looksText(head)) {
+		if has(m.at, m.magic) && (m.typeOf != "zlib" || !looksText(head)) {
 			return m.typeOf
 		}
 	}

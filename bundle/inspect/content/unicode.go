@@ -40,7 +40,7 @@ func (s *scanner) unicode(src source, kind string, data []byte) {
 			switch {
 			case direction(r):
 				s.add(finding.New("hidden-unicode", src.path, i+1, text, fmt.Sprintf("U+%04X", r)))
-			case invisible(r) && !(r == 0xfeff && i == 0 && at == 0):
+			case invisible(r) && (r != 0xfeff || i > 0 || at > 0):
 				s.add(finding.New("zero-width", src.path, i+1, text, fmt.Sprintf("U+%04X", r)))
 			case r < ' ' && r != '\t' && r != '\f' && (r != '\r' || at < len(text)-1) || r == 0x7f || r >= 0x80 && r < 0xa0:
 				s.add(finding.New("control-characters", src.path, i+1, text, fmt.Sprintf("U+%04X", r)))

@@ -13,7 +13,7 @@ const maxDotted = 300
 
 // attribute is v.name.
 func (a *analysis) attribute(v value, name string, line int) value {
-	if innards[name] && !(v.path == "self" || v.path == "super" || v.path == "cls") && !(name == "__mro__" || name == "__bases__") {
+	if innards[name] && v.path != "self" && v.path != "super" && v.path != "cls" {
 		a.report("introspection", line, name)
 	}
 	if len(v.text) > maxDotted && v.kind == vRef || len(v.path) > maxDotted {
@@ -437,7 +437,7 @@ func (a *analysis) pathOf(name string, args []arg, line int) value {
 }
 
 func (a *analysis) path1(text string, line int) {
-	if len(text) < 512 && sensitive.MatchString(text) {
+	if len(text) < 512 && strings.ContainsAny(text, `/\._ `) && sensitive.MatchString(text) {
 		a.report("sensitive-path", line, text)
 	}
 }
@@ -457,7 +457,7 @@ func (a *analysis) text(s string, coded int, t token, isBytes bool) {
 	case coded >= 8 && printable(s) && !isBytes, coded >= 16 && isBytes && printable(s), coded >= 256 && isBytes:
 		a.report("obfuscated-literal", t.line, fmt.Sprintf("%d characters are written as codes", coded))
 	}
-	if len(s) < 2048 && hostText.MatchString(s) {
+	if len(s) < 2048 && (strings.Contains(s, "://") || strings.Count(s, ".") == 3) && hostText.MatchString(s) {
 		a.report("address", t.line, s)
 	}
 	if s == "0.0.0.0" || s == "::" && len(s) == 2 && a.isAddress() {

@@ -25,6 +25,10 @@ var ends = map[string]bool{")": true, "]": true, "}": true, ",": true, ":": true
 var joining = map[string]bool{"and": true, "or": true, "if": true, "else": true, "in": true, "is": true, "not": true}
 var leading = map[string]bool{"not": true, "await": true, "yield": true, "from": true, "return": true, "raise": true, "assert": true, "del": true, "async": true, "print": false}
 
+func opens(op string) bool { return op == "(" || op == "[" || op == "{" }
+
+func closes(op string) bool { return op == ")" || op == "]" || op == "}" }
+
 func (a *analysis) tok() token { return a.toks[a.at] }
 
 func (a *analysis) isOp(text string) bool { t := a.tok(); return t.kind == tOp && t.text == text }
@@ -101,7 +105,7 @@ func (a *analysis) expr() value {
 				left = right
 			}
 		default:
-			if !a.atEnd() && !(t.kind == tOp && ends[t.text]) && a.at == start {
+			if !a.atEnd() && (t.kind != tOp || !ends[t.text]) && a.at == start {
 				a.at++ // never stand still
 			}
 			return left
@@ -114,9 +118,9 @@ func (a *analysis) skipExpr() {
 	for depth := 0; !a.atEnd(); a.at++ {
 		switch t := a.tok(); {
 		case t.kind != tOp:
-		case strings.Contains("([{", t.text):
+		case opens(t.text):
 			depth++
-		case strings.Contains(")]}", t.text):
+		case closes(t.text):
 			if depth == 0 {
 				return
 			}

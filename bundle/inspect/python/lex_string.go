@@ -72,7 +72,7 @@ func (l *lexer) str(prefix string) {
 
 // flush ends a literal's text.
 func (l *lexer) flush(t *token, b *strings.Builder) {
-	if t.parts == nil || len(t.parts) == 0 {
+	if len(t.parts) == 0 {
 		t.text, t.parts = b.String(), nil
 		return
 	}

@@ -144,4 +144,4 @@ func dangerous(name string) bool {
 }
 
 // innards are attributes that lead into the interpreter.
-var innards = set("__subclasses__ __globals__ __code__ __closure__ __builtins__ __bases__ __mro__ f_globals f_locals f_back f_builtins gi_frame cr_frame tb_frame func_globals func_code co_code __loader__ __getattribute__ __import__ _getframe")
+var innards = set("__subclasses__ __globals__ __code__ __closure__ __builtins__ f_globals f_locals f_back f_builtins gi_frame cr_frame tb_frame func_globals func_code co_code __loader__ __getattribute__ __import__ _getframe")

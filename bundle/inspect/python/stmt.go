@@ -236,10 +236,10 @@ func (a *analysis) targetEnd() int {
 		if t.kind != tOp {
 			continue
 		}
-		if strings.Contains("([{", t.text) {
+		if opens(t.text) {
 			depth++
 		}
-		if strings.Contains(")]}", t.text) {
+		if closes(t.text) {
 			if depth == 0 {
 				break
 			}
@@ -361,9 +361,9 @@ func (a *analysis) assignTo(from, to int, v value) {
 	for i := from; i < to; i++ { // a, b = …
 		switch t := a.toks[i]; {
 		case t.kind != tOp:
-		case strings.Contains("([{", t.text):
+		case opens(t.text):
 			depth++
-		case strings.Contains(")]}", t.text):
+		case closes(t.text):
 			depth--
 		case t.text == "," && depth == 0:
 			a.assignTo(part, i, index(v, value{kind: vNumber, num: int64(n)}))
@@ -394,13 +394,10 @@ func (a *analysis) assignPart(from, to int, v value) {
 	i := from
 	for ; i < to; i++ {
 		t := a.toks[i]
-		if t.kind == tName {
-			dotted += t.text
-		} else if t.kind == tOp && t.text == "." {
-			dotted += "."
-		} else {
+		if t.kind != tName && (t.kind != tOp || t.text != ".") {
 			break
 		}
+		dotted += t.text
 	}
 	line := a.toks[from].line
 	first, rest, _ := strings.Cut(dotted, ".")

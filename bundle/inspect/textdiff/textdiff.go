@@ -106,7 +106,7 @@ func middle(a, b []string) []Line {
 	for d := 0; d <= limit; d++ {
 		trace = append(trace, append([]int{}, v[limit+1-d:limit+2+d]...)) // what step d starts from
 		for k := -d; k <= d; k += 2 {
-			x := 0
+			var x int
 			if k == -d || k != d && v[limit+1+k-1] < v[limit+1+k+1] {
 				x = v[limit+1+k+1]
 			} else {
