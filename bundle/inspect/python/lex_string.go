@@ -112,7 +112,7 @@ func (l *lexer) field(t *token, closing string) {
 // closesLater tells a quote inside a field from one that ends a broken f-string:
 // the field's brace still comes on this line.
 func (l *lexer) closesLater() bool {
-	rest := l.src[l.at:]
+	rest := l.src[l.at:min(len(l.src), l.at+4096)]
 	if i := strings.IndexAny(rest, "\r\n"); i >= 0 {
 		rest = rest[:i]
 	}
