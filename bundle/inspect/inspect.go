@@ -19,6 +19,7 @@ import (
 
 	"fx/bundle"
 	"fx/bundle/approval"
+	"fx/bundle/inspect/finding"
 	"fx/runtime/egress"
 	"fx/runtime/tensor"
 	"fx/schema"
@@ -27,8 +28,9 @@ import (
 // Report is everything that a reviewer is shown.
 type Report struct {
 	Facts
-	FactsSHA256 string             `json:"facts_sha256"` // what a review signs as reportSha256
-	Decision    *approval.Decision `json:"decision"`     // of the policy in force, now
+	FactsSHA256 string             `json:"facts_sha256"`      // what a review signs as reportSha256
+	Decision    *approval.Decision `json:"decision"`          // of the policy in force, now
+	Changes     *Diff              `json:"changes,omitempty"` // since the baseline, if there is one
 }
 
 // Facts are the part of a report that depends on the bundle alone.
@@ -44,6 +46,12 @@ type Facts struct {
 	PlanError    string `json:"plan_error,omitempty"` // why there is no plan to show
 	Files        []File `json:"files"`
 	Notes        []Note `json:"notes"`
+
+	Findings     []finding.Finding        `json:"findings"`       // of contents, by path and line
+	Counts       map[finding.Severity]int `json:"finding_counts"` // by severity
+	Dependencies []Dependency             `json:"dependencies"`
+	Imports      []string                 `json:"imports"` // Python packages that code names, sorted
+	Coverage     Coverage                 `json:"coverage"`
 }
 
 // Plan is what the bundle's plan says, as the runtime understands it.
@@ -93,9 +101,11 @@ type Box struct {
 type Task struct {
 	Name        string   `json:"name"`
 	Function    string   `json:"function"`
-	Apply       string   `json:"apply"`       // "global" or "local"
-	Aggregation string   `json:"aggregation"` // template, or "weighted average"
-	Metrics     []string `json:"metrics"`     // names of numbers that it reports
+	Apply       string   `json:"apply"`          // "global" or "local"
+	Aggregation string   `json:"aggregation"`    // template, or "weighted average"
+	Metrics     []string `json:"metrics"`        // names of numbers that it reports
+	File        string   `json:"file,omitempty"` // where the function is, if it is in this bundle
+	Line        int      `json:"line,omitempty"`
 }
 
 // Tensor is one tensor of the initial model. Updates have the same names and
@@ -113,6 +123,13 @@ type File struct {
 	Mode   string `json:"mode"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+
+	Type     string   `json:"type"`              // by content
+	Entropy  float64  `json:"entropy"`           // bits per byte
+	Details  []string `json:"details,omitempty"` // facts, such as what machine code imports
+	Licence  string   `json:"licence,omitempty"` // SPDX identifier
+	Analysed bool     `json:"analysed"`
+	Reason   string   `json:"reason,omitempty"` // why it, or what of it, was not
 }
 
 // Note is something that deserves a look.
@@ -132,6 +149,9 @@ func New(c *bundle.Checked, d *approval.Decision) (*Report, error) {
 		f.ContentBytes += e.Size
 		f.Files = append(f.Files, File{Path: e.Path, Mode: e.Mode(), Size: e.Size, SHA256: e.Digest()})
 		f.Notes = append(f.Notes, notes(e)...)
+	}
+	if err := f.scan(c.Workspace()); err != nil {
+		return nil, err
 	}
 	federation, err := c.Federation("")
 	if err == nil {
@@ -180,6 +200,7 @@ func plan(f *bundle.Federation, tree fs.FS) (*Plan, error) {
 	for _, t := range r.Tasks {
 		p.Tasks = append(p.Tasks, task(t))
 	}
+	locate(tree, p)
 	infos, err := f.Model.Infos()
 	if err != nil {
 		return nil, err

@@ -14,22 +14,35 @@ import (
 // leaves, to where, who signed, notes and the inventory. Whatever comes from the
 // bundle is cleaned of control and direction characters.
 func (r *Report) Text(w io.Writer) error {
-	if err := r.Summary(w); err != nil {
-		return err
-	}
 	p := &printer{w: w}
+	r.firstPage(p)
+	p.findings(r.Findings, len(r.Findings))
+	p.coverage(r.Coverage)
+	p.dependencies(r.Dependencies)
 	p.head("FILES")
 	rows := make([][]string, len(r.Files))
 	for i, f := range r.Files {
-		rows[i] = []string{f.Mode, fmt.Sprint(f.Size), f.SHA256, f.Path}
+		rows[i] = []string{f.Mode, fmt.Sprint(f.Size), f.Type, f.SHA256, f.Path}
 	}
-	p.table([]string{"MODE", "SIZE", "SHA-256", "PATH"}, rows)
+	p.table([]string{"MODE", "SIZE", "TYPE", "SHA-256", "PATH"}, rows)
+	p.details(r.Files)
 	return p.err
 }
 
-// Summary writes the report without the inventory.
+// Summary writes the first page: what runs, what leaves, to where, how often, who
+// signed, what changed, and the findings that cannot wait.
 func (r *Report) Summary(w io.Writer) error {
 	p := &printer{w: w}
+	r.firstPage(p)
+	p.findings(r.Findings, summaryFindings)
+	p.coverage(r.Coverage)
+	return p.err
+}
+
+// summaryFindings is how many findings the first page has room for.
+const summaryFindings = 20
+
+func (r *Report) firstPage(p *printer) {
 	p.line("%s", Verdict(r.Decision))
 	p.line("")
 	p.line("bundle    %s %s", r.Name, r.Version)
@@ -53,9 +66,11 @@ func (r *Report) Summary(w io.Writer) error {
 		}
 	}
 	if len(r.Notes) == 0 {
-		p.line("none from names, modes and plan; the contents of files are yours to read")
+		p.line("none from names, modes and plan")
 	}
-	return p.err
+	if r.Changes != nil {
+		r.Changes.summary(p)
+	}
 }
 
 // Verdict says in one line whether the bundle may run here now.
@@ -124,9 +139,9 @@ func (p *printer) plan(f *Plan) {
 	p.box(f)
 	rows := make([][]string, len(f.Tasks))
 	for i, t := range f.Tasks {
-		rows[i] = []string{t.Name, t.Function, t.Apply, t.Aggregation, orNone(t.Metrics)}
+		rows[i] = []string{t.Name, t.Function, t.Apply, t.Aggregation, orNone(t.Metrics), t.where()}
 	}
-	p.table([]string{"TASK", "FUNCTION", "MODEL", "AGGREGATION", "METRICS"}, rows)
+	p.table([]string{"TASK", "FUNCTION", "MODEL", "AGGREGATION", "METRICS", "AT"}, rows)
 
 	p.leaves(f)
 
@@ -137,6 +152,8 @@ func (p *printer) plan(f *Plan) {
 	}
 	p.line("%s, %s, opened by the site", f.Address, connection)
 	p.line("collaborators: %s", orNone(f.Collaborators))
+	p.head("HOW OFTEN")
+	p.line("%s", f.howOften())
 }
 
 // whatRuns says in a sentence what runs at a site, by kind of task runner.

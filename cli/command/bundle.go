@@ -21,9 +21,13 @@ import (
 
 func bundleGroup() *cli.Command {
 	return &cli.Command{
-		Name:        "bundle",
-		Usage:       "workspace bundles: create, review, approve, verify",
-		Subcommands: []*cli.Command{bundleCreate(), bundleInspect(), bundleApprove(), bundleVerify(), bundleExtract(), bundlePush(), bundlePull(), bundleSBOM()},
+		Name:  "bundle",
+		Usage: "workspace bundles: create, review, approve, verify",
+		Subcommands: []*cli.Command{
+			bundleCreate(), bundleInspect(), bundleReport(), bundleDiff(), bundleLs(), bundleCat(),
+			bundleApprove(), bundleVerify(), bundleExtract(),
+			bundlePush(), bundlePull(), bundleSBOM(),
+		},
 	}
 }
 

@@ -90,8 +90,8 @@ func bundleID(text string) (string, error) {
 // would stand there for whatever is found later.
 func (s scope) known(file string, report *inspect.Report) error {
 	var all []string
-	for _, n := range report.Notes {
-		all = append(all, n.Rule+"@"+n.Fingerprint())
+	for _, f := range report.All() {
+		all = append(all, f.Rule+"@"+f.Fingerprint)
 	}
 	for _, a := range s.accept {
 		if finding := a.Rule + "@" + a.Fingerprint; !slices.Contains(all, finding) {

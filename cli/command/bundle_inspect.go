@@ -2,10 +2,14 @@ package command
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"fx/bundle"
 	"fx/bundle/inspect"
 	"fx/cli/ui"
 )
@@ -13,18 +17,21 @@ import (
 func bundleInspect() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show what a bundle runs, what leaves, to where, who signed, and every file",
+		Usage:     "show what a bundle runs, what leaves, to where, who signed, what changed, and every file",
 		ArgsUsage: "FILE",
-		Description: `Works on bundles that nobody has approved, and executes nothing. Examples:
+		Description: `Works on bundles that nobody has approved, and executes nothing. What changed
+is said since the bundle of the same name in the same folder that was approved
+last, or since --baseline. Examples:
    fxctl bundle inspect ward.fxb
+   fxctl bundle inspect ward.fxb --baseline ward-1.0.fxb
    fxctl bundle inspect ward.fxb --json`,
-		Flags: []cli.Flag{policyFlag(), certDirFlag()},
+		Flags: []cli.Flag{baselineFlag(), policyFlag(), certDirFlag()},
 		Action: ui.Action(func(c *cli.Context) (ui.Result, error) {
 			args, err := ui.Args(c, "FILE")
 			if err != nil {
 				return nil, err
 			}
-			r, err := runBundleInspect(c, bundleInspectOptions{file: args[0], certDir: c.String("cert-dir"), policy: c.String("policy")})
+			r, err := runBundleInspect(c, inspectOptions(c, args[0]))
 			if r == nil {
 				return nil, err
 			}
@@ -33,17 +40,112 @@ func bundleInspect() *cli.Command {
 	}
 }
 
-type bundleInspectOptions struct{ file, certDir, policy string }
+func baselineFlag() cli.Flag {
+	return &cli.StringFlag{Name: "baseline", Usage: "say what changed since the bundle `OLD`, or \"none\" (default: the one of this name here that was approved last)", TakesFile: true}
+}
+
+type bundleInspectOptions struct{ file, certDir, policy, baseline string }
+
+func inspectOptions(c *cli.Context, file string) bundleInspectOptions {
+	return bundleInspectOptions{file: file, certDir: c.String("cert-dir"), policy: c.String("policy"), baseline: c.String("baseline")}
+}
+
+// noBaseline is the value of --baseline that asks for no comparison.
+const noBaseline = "none"
 
 func runBundleInspect(c *cli.Context, o bundleInspectOptions) (r *inspect.Report, err error) {
-	judges, err := newJudges(o.file, o.certDir, o.policy, false)
-	if err != nil {
-		return nil, err
-	}
-	checked, err := checkFile(c, o.file)
+	checked, r, err := reportOf(c, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, checked.Close()) }()
-	return inspect.New(checked, judges.decide(checked.Bundle, time.Now()))
+	old := o.baseline
+	switch old {
+	case noBaseline:
+		return r, nil
+	case "":
+		if old = lastApproved(o, checked.Bundle); old == "" {
+			return r, nil
+		}
+	}
+	before := o
+	before.file = old
+	base, oldReport, err := reportOf(c, before)
+	if err != nil {
+		return nil, fmt.Errorf("cannot compare with the baseline: %w", err)
+	}
+	defer func() { err = errors.Join(err, base.Close()) }()
+	if r.Changes, err = inspect.Compare(base, checked, oldReport, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// reportOf checks a bundle and reports on it. The caller closes the bundle.
+func reportOf(c *cli.Context, o bundleInspectOptions) (*bundle.Checked, *inspect.Report, error) {
+	judges, err := newJudges(o.file, o.certDir, o.policy, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	checked, err := checkFile(c, o.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := inspect.New(checked, judges.decide(checked.Bundle, time.Now()))
+	if err != nil {
+		return nil, nil, errors.Join(err, checked.Close())
+	}
+	return checked, r, nil
+}
+
+// maxNeighbours bounds how many bundles of a folder are looked at.
+const maxNeighbours = 200
+
+// lastApproved is the bundle of the same name and folder, but of other content,
+// whose approval under the policy in force was signed last; "" if there is none.
+// A neighbour that cannot be read or judged is none.
+func lastApproved(o bundleInspectOptions, b *bundle.Bundle) string {
+	files, err := filepath.Glob(filepath.Join(escapeGlob(filepath.Dir(o.file)), "*.fxb"))
+	if err != nil {
+		return ""
+	}
+	best, latest := "", ""
+	for _, file := range files[:min(len(files), maxNeighbours)] {
+		if at := approvedAt(file, o, b); at > latest {
+			best, latest = file, at
+		}
+	}
+	return best
+}
+
+func approvedAt(file string, o bundleInspectOptions, b *bundle.Bundle) string {
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	other, err := bundle.OpenFile(file)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = other.Close() }() // it was only read
+	if other.Name() != b.Name() || other.ID() == b.ID() {
+		return ""
+	}
+	judges, err := newJudges(file, o.certDir, o.policy, false)
+	if err != nil {
+		return ""
+	}
+	return inspect.Baseline(judges.decide(other, time.Now()))
+}
+
+// escapeGlob makes a folder's name mean itself in a pattern.
+func escapeGlob(dir string) string {
+	var out []rune
+	for _, r := range dir {
+		if r == '*' || r == '?' || r == '[' {
+			out = append(out, '[', r, ']')
+			continue
+		}
+		out = append(out, r)
+	}
+	return string(out)
 }
