@@ -20,3 +20,12 @@ const (
 	probeIdle        = 2 * time.Minute  // silence after which the server asks whether a peer is alive
 	probeTimeout     = 20 * time.Second // for the answer
 )
+
+// Windows are what a peer may send to a server before the server reads it. That
+// of a stream stays small, for it is memory that every client can take; it grows
+// by itself to the size of the message that is being read. A connection's own is
+// never memory, and is large so as not to slow down a long way.
+const (
+	streamWindow = 256 << 10
+	connWindow   = 16 << 20
+)
