@@ -352,7 +352,14 @@ func bitsAt(p []byte, i int) float32 {
 // ones, -1 if there is none. Bytes after the last whole one do not count.
 func firstNonFinite(p []byte) int {
 	const exponent = 0x7f800000
-	for i := 0; i+4 <= len(p); i += 4 {
+	i := 0
+	for ; i+8 <= len(p); i += 8 { // two at a time
+		v := binary.LittleEndian.Uint64(p[i:])
+		if uint32(v)&exponent == exponent || uint32(v>>32)&exponent == exponent {
+			break
+		}
+	}
+	for ; i+4 <= len(p); i += 4 {
 		if binary.LittleEndian.Uint32(p[i:])&exponent == exponent {
 			return i / 4
 		}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -21,25 +22,56 @@ const (
 	gatePatience = 50 * time.Millisecond
 )
 
-type gate chan struct{}
+type gate struct {
+	places  chan struct{}
+	scratch sync.Pool // *[gathered]byte, to store messages with
+}
+
+// gathered is how many bytes are stored at a time: a file takes a few large
+// writes in half the time of many small ones.
+const gathered = 256 << 10
+
+func newGate() *gate { return &gate{places: make(chan struct{}, gateWidth)} }
 
 type gateKey struct{} // of the server's gate, in a stream's context
 
-// enter waits for a place, and leave gives it back. Through no gate everybody
-// may pass.
-func (g gate) enter(ctx context.Context) (leave func(), err error) {
-	if g == nil {
-		return func() {}, nil
-	}
+// enter waits for a place, and leave gives it back.
+func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	select {
-	case g <- struct{}{}:
+	case g.places <- struct{}{}:
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	free := sync.OnceFunc(func() { <-g })
+	free := sync.OnceFunc(func() { <-g.places })
 	impatient := time.AfterFunc(gatePatience, free)
 	return func() {
 		impatient.Stop()
 		free()
 	}, nil
+}
+
+// store writes p to w.
+func (g *gate) store(w io.Writer, p *pieces) (int64, error) {
+	if len(p.bufs) == 1 {
+		n, err := w.Write(p.bufs[0].ReadOnlyData())
+		return int64(n), err
+	}
+	buf, ok := g.scratch.Get().(*[gathered]byte)
+	if !ok {
+		buf = new([gathered]byte)
+	}
+	defer g.scratch.Put(buf)
+	var total int64
+	for total < p.size() {
+		b := buf[:min(gathered, p.size()-total)]
+		if _, err := p.ReadAt(b, total); err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }

@@ -63,19 +63,6 @@ func (p *pieces) ReadAt(b []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// writeTo writes all bytes, a buffer at a time.
-func (p *pieces) writeTo(w io.Writer) (int64, error) {
-	var total int64
-	for _, b := range p.bufs {
-		n, err := w.Write(b.ReadOnlyData())
-		total += int64(n)
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
 // errUnusual is any wire form that the walker leaves to the protobuf package:
 // unknown fields, and what is not valid at all.
 var errUnusual = errors.New("unusual wire form")

@@ -13,12 +13,14 @@ import (
 
 // Receive copies an uploaded byte sequence (one serialized TaskResults) to w
 // and says how long it is. Chunks are joined in order of arrival; their size
-// field is ignored, as in OpenFL. w gets them in the pieces in which they came
-// from the network. More than limit bytes are refused, and so is an upload
-// without any byte, in OpenFL's words. A gRPC status that w returns is the
+// field is ignored, as in OpenFL. More than limit bytes are refused, and so is an
+// upload without any byte, in OpenFL's words. A gRPC status that w returns is the
 // answer. What is in w after an error is worthless.
 func Receive(stream openflpb.Aggregator_SendLocalTaskResultsServer, w io.Writer, limit int64) (int64, error) {
-	places, _ := stream.Context().Value(gateKey{}).(gate)
+	places, ok := stream.Context().Value(gateKey{}).(*gate)
+	if !ok {
+		places = newGate() // of its own
+	}
 	var total int64
 	for {
 		n, err := receiveChunk(places, stream, w, limit-total)
@@ -43,7 +45,7 @@ var errTooLong = errors.New("too long")
 
 // receiveChunk copies one message's bytes, at most limit; io.EOF is the end of
 // the stream.
-func receiveChunk(places gate, stream openflpb.Aggregator_SendLocalTaskResultsServer, w io.Writer, limit int64) (int64, error) {
+func receiveChunk(places *gate, stream openflpb.Aggregator_SendLocalTaskResultsServer, w io.Writer, limit int64) (int64, error) {
 	leave, err := places.enter(stream.Context())
 	if err != nil {
 		return 0, err
@@ -57,7 +59,7 @@ func receiveChunk(places gate, stream openflpb.Aggregator_SendLocalTaskResultsSe
 	if c.data.size() > limit {
 		return 0, errTooLong
 	}
-	n, err := c.data.writeTo(w)
+	n, err := places.store(w, &c.data)
 	if err != nil && !hasStatus(err) {
 		err = fmt.Errorf("cannot store task results: %w", err)
 	}
