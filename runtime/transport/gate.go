@@ -18,8 +18,8 @@ import (
 // than gatePatience makes room for the next, and is not counted any more: its
 // message, which has begun to arrive, is then one more in memory.
 const (
-	gateWidth    = 4
-	gatePatience = 50 * time.Millisecond
+	gateWidth    = 8
+	gatePatience = 100 * time.Millisecond
 )
 
 type gate struct {

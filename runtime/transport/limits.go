@@ -9,7 +9,7 @@ const (
 	maxAnswer   = 1 << 20  // bytes of an answer to a client, beyond the tensor that it asked for
 	maxRequest  = 8 << 20  // bytes of one gRPC message to a server
 	maxMetadata = 32 << 20 // bytes of one request's headers
-	chunkSize   = 2 << 20  // bytes of an upload per message
+	chunkSize   = 1 << 20  // bytes of an upload per message; OpenFL sends 2 MiB
 )
 
 // Times and counts that bound what a peer can hold without doing anything.
@@ -26,6 +26,6 @@ const (
 // by itself to the size of the message that is being read. A connection's own is
 // never memory, and is large so as not to slow down a long way.
 const (
-	streamWindow = 256 << 10
+	streamWindow = 128 << 10
 	connWindow   = 16 << 20
 )
