@@ -15,5 +15,5 @@ func (a *Aggregator) Needs() Needs {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, plain := a.pipeline.(codec.NoCompression)
-	return Needs{Sites: len(a.roster), Tensors: len(a.initial), WholeTensors: !plain}
+	return Needs{Sites: len(a.roster), Tensors: a.tensors, WholeTensors: !plain}
 }
