@@ -158,7 +158,7 @@ func (w *uploadWalk) feed(p []byte, head func(*Results) error) error {
 type headError struct{ error }
 
 func (w *uploadWalk) fault(err error) error {
-	if h, ok := err.(headError); ok {
+	if h, ok := errors.AsType[headError](err); ok {
 		return h.error
 	}
 	return fmt.Errorf("cannot read task results at byte %d: %v: %w", w.off, err, schema.ErrInvalid)

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"runtime"
 	"sync"
@@ -63,7 +64,7 @@ func TestDownloadInPieces(t *testing.T) {
 		if _, err := d.ReadAt(straddling[:], 6); err != nil || string(straddling[:]) != "6789abcd" {
 			t.Fatalf("pieces of %d bytes: got %q, %v", size, straddling, err)
 		}
-		if n, err := d.ReadAt(straddling[:], 20); n != 4 || err != io.EOF {
+		if n, err := d.ReadAt(straddling[:], 20); n != 4 || !errors.Is(err, io.EOF) {
 			t.Fatalf("pieces of %d bytes: read %d bytes at the end, %v", size, n, err)
 		}
 		d.Free()

@@ -47,7 +47,6 @@ func NewServer(o ServerOptions, svc openflpb.AggregatorServer) *Server {
 		grpc.ForceServerCodecV2(newWire()),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxMetadata),
