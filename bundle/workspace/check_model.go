@@ -112,6 +112,12 @@ func (f *Folder) modelPipeline(name string, tensors []tensor.Named) ([]tensor.In
 			}
 			infos = append(infos, info)
 		}
+		if problem == "" {
+			if err := tensor.CheckTravel(infos[len(infos)-1]); err != nil {
+				f.add(f.in(name, "model-size", 0, 0, "%s", strings.TrimPrefix(err.Error(), tensor.ErrInvalid.Error()+": ")))
+				return nil, false
+			}
+		}
 		if problem != "" {
 			finding := f.in(name, "model", 0, 0, "the initial model does not fit the compression pipeline: %s", problem)
 			finding.Hint = "make the model again with this plan"

@@ -249,6 +249,15 @@ func TestCheckFindsEverything(t *testing.T) {
 	}
 }
 
+// A tensor that no message can hold is found before anybody works.
+func TestModelSize(t *testing.T) {
+	f := OpenFolder(sound(t), "ward")
+	f.modelPipeline("save/init.pbuf", []tensor.Named{{Name: "w", Metadata: tensor.ShapeMetadata([]int{1 << 28}), DataSize: 1 << 30}})
+	if len(f.found) != 1 || f.found[0].ID != "model-size" || !strings.Contains(f.found[0].Message, "too large to be sent") {
+		t.Errorf("found %v", f.found)
+	}
+}
+
 // The list of tensors here is that of the task runners themselves.
 func TestBuiltinTensors(t *testing.T) {
 	for _, o := range []TemplateOptions{{Template: "digits", Model: "mlp"}, {Template: "digits", Model: "softmax"}, {Template: "no-op"}} {

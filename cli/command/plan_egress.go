@@ -145,7 +145,19 @@ func modelFindings(p *schema.Plan, dir string) schema.Findings {
 		return nil
 	}
 	if infos, round, err := describeModel(filepath.Join(dir, filepath.FromSlash(p.Draft().Aggregator.InitStatePath))); err == nil {
-		return check.Egress(p, infos, round, usesPyTorch(dir, p.Draft().TaskRunner.Template))
+		return append(tooLarge(p, infos), check.Egress(p, infos, round, usesPyTorch(dir, p.Draft().TaskRunner.Template))...)
+	}
+	return nil
+}
+
+// tooLarge finds tensors of the initial model that could never be sent.
+func tooLarge(p *schema.Plan, infos []tensor.Info) schema.Findings {
+	for _, info := range infos {
+		if err := tensor.CheckTravel(info); err != nil {
+			const where = "aggregator.settings.init_state_path"
+			message := strings.TrimPrefix(err.Error(), tensor.ErrInvalid.Error()+": ")
+			return schema.Findings{p.Config().At("aggregator", "settings", "init_state_path").Finding("model-size", where, message)}
+		}
 	}
 	return nil
 }

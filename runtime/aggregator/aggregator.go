@@ -72,7 +72,11 @@ type Aggregator struct {
 	pipeline   codec.Pipeline
 	algorithms map[string]*aggregation.Algorithm // by task
 	tasks      map[string]schema.Task
-	first      int // the initial model's round
+	first      int   // the initial model's round
+	tensors    int   // of the initial model
+	maxUpload  int64 // bytes of one TaskResults message
+
+	shelf *shelf // what collaborators download
 
 	uploadsMu sync.Mutex
 	uploads   map[string]int // under way, by collaborator
@@ -85,9 +89,10 @@ type Aggregator struct {
 	deadline deadline
 	history  Report
 	told     map[string]bool
+	closing  bool          // a round, or all: what stands above does not change until that is done
 	complete bool          // all rounds are closed
 	done     chan struct{} // everybody was told
-	turned   chan struct{} // closed and replaced whenever a round closes
+	turned   chan struct{} // closed and replaced whenever closing ends
 	failed   chan error    // a round that cannot be closed
 }
 
@@ -95,6 +100,7 @@ type Aggregator struct {
 type openRound struct {
 	assigned map[string][]string         // collaborator -> tasks in order
 	has      map[string]map[string]int64 // collaborator -> task -> samples of the result that was accepted
+	sums     map[[2]string]string        // task and collaborator -> SHA-256 of that result
 	agreed   map[string]agreement        // by task, once there is a result
 	done     []string                    // collaborators whose tasks are all in
 	held     string                      // why it stays open although the policy would close it
@@ -134,6 +140,7 @@ func start(f *bundle.Federation, o Options) (*Aggregator, error) {
 		turned:  make(chan struct{}),
 		failed:  make(chan error, 1),
 		plan:    selectGroup(f.Plan, o.TaskGroup),
+		shelf:   newShelf(o.Journal),
 	}
 	if a.o.AfterFunc == nil {
 		a.o.AfterFunc = afterFunc
@@ -183,7 +190,13 @@ func (a *Aggregator) components(f *bundle.Federation) error {
 	if err != nil {
 		return err
 	}
-	if a.engine, err = fold.New(fold.Options{Plan: a.plan, Model: infos, Journal: a.o.Journal}); err != nil {
+	a.tensors, a.maxUpload = len(infos), protobufLimit
+	model := int64(0)
+	for _, info := range infos {
+		model += info.Bytes()
+		a.maxUpload = max(a.maxUpload, uploadPerModel*model)
+	}
+	if a.engine, err = fold.New(fold.Options{Plan: a.plan, Model: infos, Journal: a.o.Journal, Known: a.known}); err != nil {
 		return err
 	}
 	a.algorithms, a.pipeline = a.engine.Algorithms(), a.engine.Pipeline()
@@ -255,6 +268,8 @@ func (a *Aggregator) recover(model *bundle.Model) error {
 	for _, name := range quit {
 		a.told[name] = true
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.begin()
 }
 
@@ -277,7 +292,8 @@ func (a *Aggregator) checkState() error {
 }
 
 // begin starts the current round from what the journal has of it, and closes
-// it if nothing is missing. The caller holds mu, or is New.
+// it if nothing is missing. The caller holds mu, which is free while something
+// is closed.
 func (a *Aggregator) begin() error {
 	for a.round < a.plan.Aggregator.Rounds && a.history.Stopped == nil {
 		if err := a.gather(); err != nil {
@@ -289,7 +305,7 @@ func (a *Aggregator) begin() error {
 		closing, sum, err := a.o.Journal.Closing(a.round)
 		switch {
 		case err == nil: // interrupted between decision and outcome
-			err = a.finish(closing, sum)
+			err = a.finish(func() (journal.Closing, string, error) { return closing, sum, nil })
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		case !a.closable():
@@ -306,10 +322,11 @@ func (a *Aggregator) begin() error {
 			return err
 		}
 	}
-	a.complete = true
-	if err := a.writeFinal(); err != nil {
+	if err := a.unlocked(a.writeFinal); err != nil {
 		return err
 	}
+	a.complete = true
+	a.checkDone()
 	return a.closed()
 }
 
@@ -321,11 +338,27 @@ func (a *Aggregator) closed() error {
 	return a.o.Closed(a.first, a.round, a.complete)
 }
 
+// unlocked does long work on what mu guards, which stays as it is meanwhile:
+// others may look at it, and nobody changes it while closing is set. The caller
+// holds mu.
+func (a *Aggregator) unlocked(work func() error) error {
+	a.closing = true
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.closing = false
+		close(a.turned)
+		a.turned = make(chan struct{})
+	}()
+	return work()
+}
+
 // load reads which results of the current round are in the journal.
 func (a *Aggregator) load() error {
 	a.open = openRound{
 		assigned: a.assigner.Assign(a.round, a.roster),
 		has:      map[string]map[string]int64{},
+		sums:     map[[2]string]string{},
 		agreed:   map[string]agreement{},
 	}
 	for _, name := range a.roster {
@@ -375,7 +408,7 @@ func (a *Aggregator) reload(task, name string) (err error) {
 	if err != nil {
 		return journal.Damagef("%q: %w", journal.ResultName(a.round, task, name), err)
 	}
-	a.open.accept(c)
+	a.open.accept(c, r.SHA256)
 	return nil
 }
 

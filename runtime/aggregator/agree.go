@@ -102,8 +102,9 @@ func (r *openRound) lacksOnly(task, name string) bool {
 	return true
 }
 
-// accept notes a result and whether its sender has now done all its tasks.
-func (r *openRound) accept(c contents) {
+// accept notes a result, its digest, and whether its sender has now done all its
+// tasks.
+func (r *openRound) accept(c contents, sum string) {
 	agreed, ok := r.agreed[c.task]
 	if !ok {
 		agreed.contents = c
@@ -111,6 +112,7 @@ func (r *openRound) accept(c contents) {
 	agreed.total += c.samples
 	r.agreed[c.task] = agreed
 	r.has[c.from][c.task] = c.samples
+	r.sums[[2]string{c.task, c.from}] = sum
 	if !slices.Contains(r.done, c.from) && len(r.pending(c.from)) == 0 {
 		r.done = append(r.done, c.from)
 	}

@@ -15,27 +15,38 @@ import (
 // acknowledged: every tensor is float32 of finite values, a metric is one number,
 // and a trained tensor has the shape that the model gives it. Nothing is decoded
 // before its shape is known to be right.
-func (a *Aggregator) checkResult(name string, r *journal.Results, data io.ReaderAt) (contents, error) {
+func (a *Aggregator) checkResult(name string, r *journal.Results, upload *journal.Upload) (contents, error) {
 	c, err := a.contents(name, r)
 	if err != nil {
 		return c, err
 	}
-	model, err := a.o.Journal.Model(int(r.Round))
+	file, err := a.shelf.model(int(r.Round))
 	if err != nil {
 		return c, err
 	}
-	defer func() { _ = model.Close() }() // read only
-	for _, t := range r.Tensors {
-		if err := a.checkTensor(model, t, r.Round); err != nil {
+	defer file.giveBack()
+	for i, t := range r.Tensors {
+		if err := a.checkTensor(file.model, t, r.Round); err != nil {
 			return c, err
 		}
-		_, values, err := a.decode(t, data)
+		p, err := a.engine.PipelineOf(t)
+		if err != nil {
+			return c, err
+		}
+		delta := journal.HasTag(t, codec.TagDelta)
+		if _, plain := p.(codec.NoCompression); plain && !delta { // seen when it came
+			if at, v, found := upload.NonFinite(i); found {
+				return c, notFinite(t.Name, v, at)
+			}
+			continue
+		}
+		_, values, err := p.Decode(t, upload)
 		if err != nil {
 			return c, err
 		}
 		var base io.Reader
-		if journal.HasTag(t, codec.TagDelta) {
-			if base, err = model.Section(t.Name); err != nil {
+		if delta {
+			if base, err = file.model.Section(t.Name); err != nil {
 				return c, err
 			}
 		}
@@ -44,6 +55,10 @@ func (a *Aggregator) checkResult(name string, r *journal.Results, data io.Reader
 		}
 	}
 	return c, nil
+}
+
+func notFinite(name string, v float32, element int64) error {
+	return fmt.Errorf("tensor %q has the value %v at element %d", name, v, element)
 }
 
 func (a *Aggregator) checkTensor(model *journal.Model, t tensor.Named, round int32) error {
@@ -79,7 +94,7 @@ func checkFinite(r, base io.Reader, name string) error {
 	if base != nil {
 		baseBuf = make([]byte, len(buf))
 	}
-	for element := 0; ; {
+	for element := int64(0); ; {
 		n, err := io.ReadFull(r, buf)
 		if base != nil {
 			if _, err := io.ReadFull(base, baseBuf[:n]); err != nil {
@@ -92,7 +107,7 @@ func checkFinite(r, base io.Reader, name string) error {
 				v += of[i]
 			}
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return fmt.Errorf("tensor %q has the value %v at element %d", name, v, element)
+				return notFinite(name, v, element)
 			}
 			element++
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // closeRound decides whose results count and makes the round's outcome from
-// them. The caller holds mu, or is New.
+// them. The caller holds mu, which is free while that is made.
 func (a *Aggregator) closeRound() error {
 	closing := journal.Closing{
 		Round: a.round, Previous: a.history.outcome,
@@ -22,21 +22,17 @@ func (a *Aggregator) closeRound() error {
 	}
 	for _, task := range a.plan.Tasks {
 		for _, name := range closing.Done {
-			if _, has := a.open.has[name][task.Name]; !has {
-				continue
+			if samples, has := a.open.has[name][task.Name]; has {
+				closing.Results = append(closing.Results, journal.ResultEntry{
+					Task: task.Name, Collaborator: name, DataSize: int32(samples), SHA256: a.open.sums[[2]string{task.Name, name}],
+				})
 			}
-			entry, err := a.resultEntry(task.Name, name, a.round)
-			if err != nil {
-				return err
-			}
-			closing.Results = append(closing.Results, entry)
 		}
 	}
-	sum, err := a.o.Journal.WriteClosing(closing)
-	if err != nil {
-		return err
-	}
-	return a.finish(closing, sum)
+	return a.finish(func() (journal.Closing, string, error) {
+		sum, err := a.o.Journal.WriteClosing(closing)
+		return closing, sum, err
+	})
 }
 
 func (a *Aggregator) resultEntry(task, name string, round int) (journal.ResultEntry, error) {
@@ -47,22 +43,44 @@ func (a *Aggregator) resultEntry(task, name string, round int) (journal.ResultEn
 	return journal.ResultEntry{Task: task, Collaborator: name, DataSize: r.DataSize, SHA256: r.SHA256}, r.Close()
 }
 
-// finish makes the next model and the outcome of a decided round. All it writes
-// is a function of the closing, so doing it twice changes nothing.
-func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
-	outcome, improved, err := a.next(closing, closingSum)
-	if err != nil {
-		return err
+// known is the digest of a result of the open round, which was made when that came,
+// or when this process found it at its start.
+func (a *Aggregator) known(round int, task, name string) (sum string, ok bool) {
+	if round == a.round {
+		sum, ok = a.open.sums[[2]string{task, name}]
 	}
-	if improved {
-		if err := a.save(a.plan.Aggregator.BestStatePath, closing.Round); err != nil {
+	return sum, ok
+}
+
+// finish makes the next model and the outcome of a decided round, which begins
+// the next one. All it writes is a function of the closing, so doing it twice
+// changes nothing. The caller holds mu, which is free while that is made.
+func (a *Aggregator) finish(decided func() (journal.Closing, string, error)) error {
+	var closing journal.Closing
+	var outcome journal.Outcome
+	var sum string
+	var improved bool
+	err := a.unlocked(func() (err error) {
+		var closingSum string
+		if closing, closingSum, err = decided(); err != nil {
 			return err
 		}
-	}
-	if err := a.save(a.plan.Aggregator.LastStatePath, closing.Round); err != nil {
-		return err
-	}
-	sum, err := a.o.Journal.WriteOutcome(outcome)
+		if outcome, improved, err = a.next(closing, closingSum); err != nil {
+			return err
+		}
+		if improved {
+			if err := a.save(a.plan.Aggregator.BestStatePath, closing.Round); err != nil {
+				return err
+			}
+		}
+		if err := a.save(a.plan.Aggregator.LastStatePath, closing.Round); err != nil {
+			return err
+		}
+		if sum, err = a.o.Journal.WriteOutcome(outcome); err != nil {
+			return err
+		}
+		return a.forget(closing.Round)
+	})
 	if err != nil {
 		return err
 	}
@@ -70,9 +88,8 @@ func (a *Aggregator) finish(closing journal.Closing, closingSum string) error {
 	a.announce(outcome, len(closing.Stragglers), improved)
 	a.endDeadline()
 	a.round++
-	close(a.turned)
-	a.turned = make(chan struct{})
-	return errors.Join(a.forget(closing.Round), a.closed())
+	a.shelf.turn(a.round)
+	return a.closed()
 }
 
 func (a *Aggregator) announce(o journal.Outcome, stragglers int, improved bool) {

@@ -42,7 +42,7 @@ func (a *Aggregator) endDeadline() {
 func (a *Aggregator) expire(round int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.complete || a.round != round || a.deadline.round != round {
+	if a.complete || a.closing || a.round != round || a.deadline.round != round {
 		return
 	}
 	a.deadline.expired = true

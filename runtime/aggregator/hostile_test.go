@@ -322,3 +322,13 @@ func TestRoundsAreAbsolute(t *testing.T) {
 		t.Errorf("answer %v, want quit in round 2", got)
 	}
 }
+
+// TestATensorThatCannotTravelIsRefusedAtTheStart, before anybody has worked.
+func TestATensorThatCannotTravelIsRefusedAtTheStart(t *testing.T) {
+	b := &testbed{t: t, dir: t.TempDir(), edit: func(f *bundle.Federation) {
+		f.Model.Tensors = []tensor.Named{{Name: "w", Metadata: tensor.ShapeMetadata([]int{1 << 28}), DataSize: 1 << 30}}
+	}}
+	if err := b.start(); !errors.Is(err, schema.ErrInvalid) || !strings.Contains(err.Error(), "too large to be sent") {
+		t.Errorf("got %v, want an error about a tensor that is too large to be sent", err)
+	}
+}

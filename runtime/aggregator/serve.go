@@ -1,9 +1,9 @@
 package aggregator
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -75,11 +75,11 @@ func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetA
 	}
 	switch which {
 	case wholeTensor:
-		resp.Tensor, err = a.whole(name, round)
+		resp.Tensor, err = a.whole(ctx, name, round)
 	case stepToTensor:
-		resp.Tensor, err = a.stepTo(name, round)
+		resp.Tensor, err = a.stepTo(ctx, name, round)
 	case ownTensor:
-		resp.Tensor, err = a.sent(peer.Identity.Name, name, round)
+		resp.Tensor, err = a.sent(ctx, peer.Identity.Name, name, round)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing
@@ -92,33 +92,37 @@ func (a *Aggregator) GetAggregatedTensor(ctx context.Context, req *openflpb.GetA
 }
 
 // whole encodes a tensor of a round's model without loss.
-func (a *Aggregator) whole(name string, round int) (*openflpb.NamedTensor, error) {
-	model, err := a.o.Journal.Model(round)
+func (a *Aggregator) whole(ctx context.Context, name string, round int) (*openflpb.NamedTensor, error) {
+	file, err := a.shelf.model(round)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = model.Close() }() // read only
-	info, ok := model.Info(name)
+	defer file.giveBack()
+	info, ok := file.model.Info(name)
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	section, err := model.Section(name)
+	section, err := file.model.Section(name)
 	if err != nil {
 		return nil, err
 	}
-	return a.encode(codec.Lossless(a.pipeline), info, round, tensor.ModelTags(), section)
+	return a.encode(ctx, codec.Lossless(a.pipeline), info, round, tensor.ModelTags(), section, file.mapping)
 }
 
-// encode makes a message of a tensor.
-func (a *Aggregator) encode(p codec.Pipeline, info tensor.Info, round int, tags []string, values io.Reader) (*openflpb.NamedTensor, error) {
+// encode makes a message of a tensor. If its values lie in a mapped file, that is
+// from.
+func (a *Aggregator) encode(ctx context.Context, p codec.Pipeline, info tensor.Info, round int, tags []string, values io.Reader, from *journal.Mapping) (*openflpb.NamedTensor, error) {
 	tags = append([]string{codec.Tag(p)}, tags...)
 	slices.Sort(tags)
 	source, err := p.Encode(tensor.Named{Name: info.Name, Round: int32(round), Tags: tags}, info, values, a.seed(info.Name, round))
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, source.DataSize)
-	if _, err := io.ReadFull(source.Data, data); err != nil {
+	if source.Data != values {
+		from = nil // it was encoded elsewhere
+	}
+	data, err := a.payload(ctx, source.Named, source.Data, from)
+	if err != nil {
 		return nil, err
 	}
 	return transport.ToMessage(source.Named, data), nil
@@ -127,61 +131,83 @@ func (a *Aggregator) encode(p codec.Pipeline, info tensor.Info, round int, tags 
 // stepTo gives the difference between a tensor in the model of a round and in
 // that of the round before: as it was encoded for the model where the pipeline
 // loses values, else made anew.
-func (a *Aggregator) stepTo(name string, round int) (*openflpb.NamedTensor, error) {
+func (a *Aggregator) stepTo(ctx context.Context, name string, round int) (*openflpb.NamedTensor, error) {
 	if a.pipeline.Lossy() {
-		if t, err := a.keptStep(name, round); t != nil || err != nil {
+		if t, err := a.keptStep(ctx, name, round); t != nil || err != nil {
 			return t, err
 		}
 	}
-	before, err := a.o.Journal.Model(round - 1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = before.Close() }() // read only
-	after, err := a.o.Journal.Model(round)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = after.Close() }() // read only
-	info, ok := after.Info(name)
-	if _, both := before.Info(name); !ok || !both {
-		return nil, fs.ErrNotExist
-	}
-	values := [2][]float32{}
-	for i, m := range []*journal.Model{before, after} {
-		section, err := m.Section(name)
+	var values [2]io.Reader
+	var info tensor.Info
+	for i := range values {
+		file, err := a.shelf.model(round - 1 + i)
 		if err != nil {
 			return nil, err
 		}
-		values[i] = make([]float32, info.Elements())
-		if err := tensor.ReadFloat32sAt(section, values[i], 0); err != nil {
+		defer file.giveBack()
+		var ok bool
+		if info, ok = file.model.Info(name); !ok {
+			return nil, fs.ErrNotExist
+		}
+		if values[i], err = file.model.Section(name); err != nil {
 			return nil, err
 		}
 	}
-	difference(values[0], values[1])
-	return a.encode(a.pipeline, info, round, []string{"aggregated", codec.TagDelta}, bytes.NewReader(tensor.AppendFloat32s(nil, values[1])))
+	tags := []string{"aggregated", codec.TagDelta}
+	return a.encode(ctx, a.pipeline, info, round, tags, &differences{from: values[0], to: values[1]}, nil)
 }
 
 // keptStep is the difference as the journal has it; nil if there is none.
-func (a *Aggregator) keptStep(name string, round int) (*openflpb.NamedTensor, error) {
-	steps, err := a.o.Journal.Steps(round)
+func (a *Aggregator) keptStep(ctx context.Context, name string, round int) (*openflpb.NamedTensor, error) {
+	file, err := a.shelf.borrow(shelfKey{steps: true, round: round})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = steps.Close() }() // read only
+	defer file.giveBack()
+	steps := file.steps
 	i := slices.IndexFunc(steps.Tensors, func(t tensor.Named) bool { return t.Name == name && journal.HasTag(t, codec.TagDelta) })
 	if i < 0 {
 		return nil, nil
 	}
 	t := steps.Tensors[i]
-	data := make([]byte, t.DataSize)
-	if _, err := steps.ReadAt(data, t.DataOffset); err != nil && !errors.Is(err, io.EOF) {
+	data, err := a.payload(ctx, t, io.NewSectionReader(steps, t.DataOffset, t.DataSize), file.mapping)
+	if err != nil {
 		return nil, err
 	}
 	return transport.ToMessage(t, data), nil
+}
+
+// differences reads what has to be added to the float32 values of from to come to
+// those of to, of which there are as many.
+type differences struct {
+	from, to io.Reader
+	raw      [2][]byte
+	out      []byte // what is still to be read
+}
+
+// Read implements [io.Reader].
+func (d *differences) Read(p []byte) (int, error) {
+	if len(d.out) == 0 {
+		if d.raw[0] == nil {
+			d.raw = [2][]byte{make([]byte, 4*aggregation.BlockElements), make([]byte, 4*aggregation.BlockElements)}
+		}
+		n, err := io.ReadFull(d.to, d.raw[1])
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return 0, err
+		}
+		if _, err := io.ReadFull(d.from, d.raw[0][:n]); err != nil {
+			return 0, fmt.Errorf("cannot read the model of the round before: %v", err)
+		}
+		to := tensor.Float32s(d.raw[1][:n])
+		difference(tensor.Float32s(d.raw[0][:n]), to)
+		d.out = tensor.AppendFloat32s(d.raw[1][:0], to)
+	}
+	n := copy(p, d.out)
+	d.out = d.out[n:]
+	return n, nil
 }
 
 // difference turns to into what has to be added to from, in float32, to come to
@@ -204,9 +230,9 @@ func difference(from, to []float32) {
 
 // sent gives back a tensor that a collaborator has trained in a round: an OpenFL
 // collaborator that was started again asks for it, to judge what it had made.
-func (a *Aggregator) sent(collaborator, name string, round int) (*openflpb.NamedTensor, error) {
+func (a *Aggregator) sent(ctx context.Context, collaborator, name string, round int) (*openflpb.NamedTensor, error) {
 	for _, task := range a.plan.Tasks {
-		t, err := a.sentFor(collaborator, task.Name, name, round)
+		t, err := a.sentFor(ctx, collaborator, task.Name, name, round)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
@@ -214,8 +240,8 @@ func (a *Aggregator) sent(collaborator, name string, round int) (*openflpb.Named
 	return nil, fs.ErrNotExist
 }
 
-func (a *Aggregator) sentFor(collaborator, task, name string, round int) (*openflpb.NamedTensor, error) {
-	result, err := a.o.Journal.Result(round, task, collaborator)
+func (a *Aggregator) sentFor(ctx context.Context, collaborator, task, name string, round int) (*openflpb.NamedTensor, error) {
+	result, err := a.o.Journal.OpenResult(round, task, collaborator)
 	if err != nil {
 		return nil, err
 	}
@@ -230,16 +256,16 @@ func (a *Aggregator) sentFor(collaborator, task, name string, round int) (*openf
 		return nil, err
 	}
 	if journal.HasTag(t, codec.TagDelta) {
-		model, err := a.o.Journal.Model(round)
+		file, err := a.shelf.model(round)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = model.Close() }() // read only
-		base, err := model.Section(name)
+		defer file.giveBack()
+		base, err := file.model.Section(name)
 		if err != nil {
 			return nil, err
 		}
 		values = fold.Sum(name, values, aggregation.FromReader(base))
 	}
-	return a.encode(codec.Lossless(a.pipeline), info, round, []string{"trained", collaborator}, values)
+	return a.encode(ctx, codec.Lossless(a.pipeline), info, round, []string{"trained", collaborator}, values, nil)
 }

@@ -15,6 +15,7 @@ import (
 	openflpb "fx/proto"
 	"fx/runtime/journal"
 	"fx/runtime/transport"
+	"fx/schema"
 )
 
 const (
@@ -24,8 +25,17 @@ const (
 	// tensorWait is how long a request waits for a tensor of a later round;
 	// OpenFL's aggregator gives up after 60 to 65 seconds.
 	tensorWait = 60 * time.Second
-	// maxUpload is the size limit of one TaskResults message, protobuf's own.
-	maxUpload = 1<<31 - 1
+	// closingWait is how long a collaborator that asks for work waits for a round
+	// that is being closed, before it is told to ask again after closingSleep
+	// seconds.
+	closingWait  = time.Second
+	closingSleep = 1
+	// protobufLimit is what OpenFL's collaborators can make a TaskResults message
+	// of. fxrun's write it piece by piece, and may send more of a large model: up
+	// to uploadPerModel times its size, which leaves room for the state of an
+	// optimizer and for shifted values.
+	protobufLimit  = 1<<31 - 1
+	uploadPerModel = 6
 	// maxUploads is how many uploads one collaborator may have under way, which
 	// bounds what it can spool. It makes one at a time; another may hang on a
 	// connection whose end was not noticed yet.
@@ -48,6 +58,7 @@ func (a *Aggregator) GetTasks(ctx context.Context, req *openflpb.GetTasksRequest
 		return nil, err
 	}
 	name := peer.Identity.Name
+	a.awaitTurn(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	resp := &openflpb.GetTasksResponse{
@@ -61,6 +72,10 @@ func (a *Aggregator) GetTasks(ctx context.Context, req *openflpb.GetTasksRequest
 		resp.Quit = true
 		return resp, nil
 	}
+	if a.closing {
+		resp.SleepTime = closingSleep
+		return resp, nil
+	}
 	for _, task := range a.open.pending(name) {
 		resp.Tasks = append(resp.Tasks, &openflpb.Task{Name: task})
 	}
@@ -70,6 +85,23 @@ func (a *Aggregator) GetTasks(ctx context.Context, req *openflpb.GetTasksRequest
 		a.startDeadline()
 	}
 	return resp, nil
+}
+
+// awaitTurn waits a little if a round is being closed.
+func (a *Aggregator) awaitTurn(ctx context.Context) {
+	a.mu.Lock()
+	closing, turned := a.closing, a.turned
+	a.mu.Unlock()
+	if !closing {
+		return
+	}
+	wait := time.NewTimer(closingWait)
+	defer wait.Stop()
+	select {
+	case <-turned:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 // tell records, before the answer goes out, that a collaborator knows the end.
@@ -136,32 +168,50 @@ func (a *Aggregator) SendLocalTaskResults(stream openflpb.Aggregator_SendLocalTa
 		return transport.Refusal(transport.CauseUnavailable, "%d uploads of %q are under way", maxUploads, peer.Identity.Name)
 	}
 	defer release()
-	draft, err := a.o.Journal.Store().Draft()
+	upload, err := a.o.Journal.Upload()
 	if err != nil {
 		return a.internal("cannot spool a result", err)
 	}
-	defer func() { _ = draft.Discard() }() // nothing to do once it is committed
-	if _, err := transport.Receive(stream, draft, maxUpload); err != nil {
+	defer func() { _ = upload.Discard() }() // nothing to do once it is committed
+	var header *openflpb.MessageHeader
+	check := func(r *journal.Results) error {
+		header = &openflpb.MessageHeader{}
+		if err := proto.Unmarshal(r.Header, header); err != nil {
+			return status.Errorf(codes.InvalidArgument, "cannot read the header of task results: %v", err)
+		}
+		_, err := a.federation.CheckRequest(stream.Context(), header)
+		return err
+	}
+	upload.Head = check
+	if _, err := transport.Receive(stream, refusing{upload}, a.maxUpload); err != nil {
 		if journal.DiskTrouble(err) {
 			return a.internal("cannot spool a result", err)
 		}
 		return err
 	}
-	results, err := journal.ScanResults(draft, draft.Size())
+	results, err := upload.Results()
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	header := &openflpb.MessageHeader{}
-	if err := proto.Unmarshal(results.Header, header); err != nil {
-		return status.Errorf(codes.InvalidArgument, "cannot read the header of task results: %v", err)
-	}
-	if _, err := a.federation.CheckRequest(stream.Context(), header); err != nil {
+	if err := check(results); err != nil { // one without tensors was not checked yet
 		return err
 	}
-	if err := a.acceptResult(peer, results, draft); err != nil {
+	if err := a.acceptResult(peer, results, upload); err != nil {
 		return err
 	}
 	return stream.SendAndClose(&openflpb.SendLocalTaskResultsResponse{Header: a.federation.ReplyHeader(header)})
+}
+
+// refusing tells the sender what is wrong with an upload.
+type refusing struct{ *journal.Upload }
+
+// Write implements [io.Writer].
+func (r refusing) Write(p []byte) (int, error) {
+	n, err := r.Upload.Write(p)
+	if errors.Is(err, schema.ErrInvalid) {
+		err = status.Error(codes.InvalidArgument, err.Error())
+	}
+	return n, err
 }
 
 // beginUpload counts an upload, until release is called.
@@ -180,7 +230,7 @@ func (a *Aggregator) beginUpload(name string) (release func(), ok bool) {
 }
 
 // acceptResult checks a spooled result and commits it. It returns a gRPC status.
-func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, draft journal.Draft) error {
+func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, upload *journal.Upload) error {
 	name := peer.Identity.Name
 	a.mu.Lock()
 	drop := a.drop(name, r)
@@ -190,9 +240,12 @@ func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, draft
 		log.Info("result dropped", "reason", drop)
 		return nil
 	}
-	c, err := a.checkResult(name, r, draft)
+	c, err := a.checkResult(name, r, upload)
 	if err != nil {
 		return refuse(log, r.Task, err)
+	}
+	if err := journal.Settle(upload); err != nil {
+		return a.internal("cannot store a result", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -206,10 +259,10 @@ func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, draft
 	if err := a.o.Journal.MarkPeer(name, peer.Certificate); err != nil {
 		return a.internal("cannot record the certificate of a collaborator", err)
 	}
-	switch err := a.o.Journal.Accept(draft, a.round, r.Task, name); {
+	switch err := a.o.Journal.Accept(upload, a.round, r.Task, name); {
 	case err == nil:
-		a.open.accept(c)
-		log.Info("result accepted", "samples", r.DataSize, "bytes", draft.Size())
+		a.open.accept(c, upload.SHA256())
+		log.Info("result accepted", "samples", r.DataSize, "bytes", upload.Size())
 	case !errors.Is(err, journal.ErrExists):
 		return a.internal("cannot store a result", err)
 	default: // stored before, although the disk reported an error then
@@ -223,7 +276,7 @@ func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, draft
 }
 
 // closeAndGoOn closes the round, and those after it that are complete already,
-// if it may close. The caller holds mu.
+// if it may close. The caller holds mu, which is free while a round is closed.
 func (a *Aggregator) closeAndGoOn() {
 	if !a.closable() {
 		return
@@ -254,6 +307,8 @@ func (a *Aggregator) drop(name string, r *journal.Results) string {
 		return "the federation is complete"
 	case int(r.Round) != a.round:
 		return fmt.Sprintf("the current round is %d", a.round)
+	case a.closing:
+		return "the round is being closed"
 	case !slices.Contains(a.open.assigned[name], r.Task):
 		return "the task is not assigned to this collaborator"
 	}

@@ -112,10 +112,7 @@ func checkF32(info tensor.Info) error {
 			return fmt.Errorf("cannot encode tensor %q: a dimension of %d does not fit an int32", info.Name, d)
 		}
 	}
-	if info.Bytes() < 0 {
-		return fmt.Errorf("cannot encode tensor %q: shape %v is too large to count", info.Name, info.Shape)
-	}
-	return nil
+	return tensor.CheckTravel(info)
 }
 
 // read takes in all values of a tensor that is to be encoded. A pipeline that

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 
-	openflpb "fx/proto"
 	"fx/runtime/codec"
 	"fx/runtime/tensor"
 	"fx/runtime/transport"
@@ -87,9 +86,9 @@ func (d *download) request(info tensor.Info, tags []string, p codec.Pipeline) (i
 		limit = min(limit, maxShifted) * maxShift
 	}
 	whole := slices.Equal(tags, tensor.ModelTags())
-	var named *openflpb.NamedTensor
+	var got *transport.Download
 	err := transport.Retry(d.ctx, d.c.Retry, d.c.Log, func(ctx context.Context) (err error) {
-		named, err = d.c.Client.Tensor(ctx, transport.TensorRequest{
+		got, err = d.c.Client.Download(ctx, transport.TensorRequest{
 			Name: info.Name, Round: int32(d.round), Tags: tags, RequireLossless: whole, Limit: limit,
 		})
 		if f, ok := errors.AsType[*transport.Failure](err); ok && f.Cause == transport.CauseInternal && f.Retry() {
@@ -100,8 +99,9 @@ func (d *download) request(info tensor.Info, tags []string, p codec.Pipeline) (i
 	if err != nil {
 		return nil, err
 	}
-	values, err := received(info, d.round, named, whole, p)
+	values, err := received(info, d.round, got, whole, p)
 	if err != nil {
+		got.Free()
 		return nil, fmt.Errorf("cannot use what the aggregator sent for the tensor %q of round %d with shape %v: %w: %w", info.Name, d.round, info.Shape, err, ErrIncomplete)
 	}
 	return values, nil
@@ -110,9 +110,10 @@ func (d *download) request(info tensor.Info, tags []string, p codec.Pipeline) (i
 // maxShifted keeps the limit of an answer from overflowing.
 const maxShifted = 1 << 40
 
-// received compares what came with what was asked for, and decodes it.
-func received(want tensor.Info, round int, got *openflpb.NamedTensor, whole bool, p codec.Pipeline) (io.Reader, error) {
-	named := transport.FromMessage(got)
+// received compares what came with what was asked for, and decodes it. The
+// buffers that it lies in are given back when it was read to its end.
+func received(want tensor.Info, round int, got *transport.Download, whole bool, p codec.Pipeline) (io.Reader, error) {
+	named := got.Named()
 	switch {
 	case !slices.Contains(named.Tags, codec.Tag(p)):
 		return nil, fmt.Errorf("it is not encoded as %q (tags %q)", codec.Tag(p), named.Tags)
@@ -126,9 +127,31 @@ func received(want tensor.Info, round int, got *openflpb.NamedTensor, whole bool
 	if named.Name != want.Name || int(named.Round) != round || !slices.Equal(info.Shape, want.Shape) {
 		return nil, fmt.Errorf("it is %q of round %d with shape %v", named.Name, named.Round, info.Shape)
 	}
-	_, values, err := p.Decode(named, bytes.NewReader(got.GetDataBytes()))
-	return values, err
+	_, values, err := p.Decode(named, got)
+	return &downloaded{values, got}, err
 }
+
+// downloaded reads a tensor that came from the aggregator.
+type downloaded struct {
+	values io.Reader
+	from   *transport.Download
+}
+
+// Read implements [io.Reader].
+func (d *downloaded) Read(p []byte) (int, error) {
+	n, err := d.values.Read(p)
+	if err != nil {
+		d.values = failed{err} // the rest is gone
+		d.from.Free()
+	}
+	return n, err
+}
+
+// failed is a reader at its end.
+type failed struct{ error }
+
+// Read implements [io.Reader].
+func (f failed) Read([]byte) (int, error) { return 0, f.error }
 
 // lazy opens its content at the first read.
 type lazy struct {

@@ -21,6 +21,10 @@ type Options struct {
 	Plan    *schema.Resolved
 	Model   []tensor.Info    // the tensors of the initial model
 	Journal *journal.Journal // results are read from it, models and states go to it
+
+	// Known gives the SHA-256 of a result, if the process that asks has made it since
+	// it started: that is not done twice. nil knows none.
+	Known func(round int, task, collaborator string) (sum string, ok bool)
 }
 
 // Engine folds rounds as one plan says.

@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -102,48 +103,87 @@ type contribution struct {
 // add takes in the results of one task, which all have the same tensors: that
 // was seen to when they were accepted.
 func (f *fold) add(task schema.Task, closing journal.Closing) error {
-	var from []contribution
+	var first []tensor.Named     // the tensors of the first result
+	var updates [][]contribution // to each of them
 	for _, e := range closing.Results {
 		if e.Task != task.Name {
 			continue
 		}
-		r, err := f.a.o.Journal.Result(closing.Round, e.Task, e.Collaborator)
+		r, err := f.open(closing.Round, e)
 		if err != nil {
 			return err
 		}
 		f.results = append(f.results, r)
-		if r.SHA256 != e.SHA256 {
-			return journal.Damagef("the result of %q has SHA-256 %s, was accepted with %s", e.Collaborator, r.SHA256, e.SHA256)
+		own := contribution{name: e.Collaborator, weight: float64(e.DataSize), result: r}
+		if first == nil {
+			first, updates = r.Tensors, make([][]contribution, len(r.Tensors))
 		}
-		from = append(from, contribution{name: e.Collaborator, weight: float64(e.DataSize), result: r})
-	}
-	if len(from) == 0 {
-		return nil
-	}
-	for _, t := range from[0].result.Tensors {
-		updates, err := matching(t, from)
-		if err != nil {
+		if err := match(first, updates, own); err != nil {
 			return err
 		}
-		if err := f.addTensor(task, t, updates); err != nil {
+		r.Tensors = nil // what is needed of it is in the contributions
+	}
+	for i, t := range first {
+		if err := f.addTensor(task, t, updates[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// matching finds the tensor that t is in every collaborator's result.
-func matching(t tensor.Named, from []contribution) ([]contribution, error) {
-	key := Key(t)
-	out := slices.Clone(from)
-	for i, c := range out {
-		at := slices.IndexFunc(c.result.Tensors, func(x tensor.Named) bool { return Key(x) == key })
-		if at < 0 {
-			return nil, fmt.Errorf("%q sent the tensor %q, %q did not", from[0].name, t.Name, c.name)
-		}
-		out[i].tensor = c.result.Tensors[at]
+// open opens a result whose digest is the one that was decided on. Those that the
+// process does not know already it makes now.
+func (f *fold) open(round int, e journal.ResultEntry) (*journal.Result, error) {
+	sum, known := "", false
+	if f.a.o.Known != nil {
+		sum, known = f.a.o.Known(round, e.Task, e.Collaborator)
 	}
-	return out, nil
+	open := f.a.o.Journal.OpenResult
+	if !known {
+		open = f.a.o.Journal.Result
+	}
+	r, err := open(round, e.Task, e.Collaborator)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		sum = r.SHA256
+	}
+	if sum != e.SHA256 {
+		err := journal.Damagef("the result of %q has SHA-256 %s, was accepted with %s", e.Collaborator, sum, e.SHA256)
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// match adds what one collaborator sent to the updates of the tensors of the
+// first. What all have in common is held once.
+func match(first []tensor.Named, updates [][]contribution, own contribution) error {
+	at := map[string]int{}
+	for i, t := range own.result.Tensors {
+		at[Key(t)] = i
+	}
+	for i, t := range first {
+		j, ok := at[Key(t)]
+		if !ok {
+			return fmt.Errorf("%q sent the tensor %q, %q did not", updates[i][0].name, t.Name, own.name)
+		}
+		own.tensor = own.result.Tensors[j]
+		own.tensor.Name = t.Name
+		if slices.Equal(own.tensor.Tags, t.Tags) {
+			own.tensor.Tags = t.Tags
+		}
+		if plain(own.tensor) && plain(t) && slices.Equal(own.tensor.Metadata[0].IntList, t.Metadata[0].IntList) {
+			own.tensor.Metadata = t.Metadata
+		}
+		updates[i] = append(updates[i], own)
+	}
+	return nil
+}
+
+// plain says whether a tensor's metadata are a shape and nothing else.
+func plain(t tensor.Named) bool {
+	return len(t.Metadata) == 1 && len(t.Metadata[0].IntToFloat) == 0 && len(t.Metadata[0].BoolList) == 0
 }
 
 func (f *fold) addTensor(task schema.Task, t tensor.Named, updates []contribution) error {

@@ -140,6 +140,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		}
 		return nil, err
 	}
+	boundHeap(agg.Needs())
 	listener, err := listen(c.String("bind"), network.Port)
 	if err != nil {
 		return nil, err

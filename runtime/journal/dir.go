@@ -188,6 +188,14 @@ func (w *fileDraft) Write(p []byte) (int, error) {
 
 func (w *fileDraft) ReadAt(p []byte, off int64) (int, error) { return w.f.ReadAt(p, off) }
 
+// settle makes the content durable, without a name.
+func (w *fileDraft) settle() error {
+	if err := w.f.Sync(); err != nil {
+		return fmt.Errorf("cannot write to the journal %q: %v", w.dir.path, err)
+	}
+	return nil
+}
+
 // Commit makes the draft durable in this order: content, name, folder. The
 // name is given by a hard link, which fails when the name is taken; a rename
 // would replace. Only after the folder is synced would a power cut keep the

@@ -269,11 +269,23 @@ func (j *Journal) Accept(d Draft, round int, task, collaborator string) error {
 type Result struct {
 	*Results
 	Object
-	SHA256 string // of the message as received
+	SHA256 string // of the message as received; "" if it was not asked for
 }
 
-// Result opens an accepted result.
+// Result opens an accepted result, and reads all of it for its digest.
 func (j *Journal) Result(round int, task, collaborator string) (*Result, error) {
+	r, err := j.OpenResult(round, task, collaborator)
+	if err != nil {
+		return nil, err
+	}
+	if r.SHA256, err = j.digest(resultName(round, task, collaborator)); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// OpenResult opens an accepted result without its digest.
+func (j *Journal) OpenResult(round int, task, collaborator string) (*Result, error) {
 	name := resultName(round, task, collaborator)
 	o, err := j.store.Open(name)
 	if err != nil {
@@ -283,11 +295,7 @@ func (j *Journal) Result(round int, task, collaborator string) (*Result, error) 
 	if err != nil {
 		return nil, errors.Join(Damagef("%q: %w", name, err), o.Close())
 	}
-	sum, err := j.digest(name)
-	if err != nil {
-		return nil, errors.Join(err, o.Close())
-	}
-	return &Result{Results: r, Object: o, SHA256: sum}, nil
+	return &Result{Results: r, Object: o}, nil
 }
 
 // Accepted lists the results that a round has: task -> collaborators, sorted.

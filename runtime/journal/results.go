@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,20 @@ func ScanResults(r io.ReaderAt, size int64) (*Results, error) {
 	return out, nil
 }
 
+// text takes the header or the task's name.
+func (out *Results) text(num protowire.Number, b []byte) {
+	if num == 1 {
+		out.Header = append(out.Header, b...) // protobuf merges a field that is there twice
+	} else {
+		out.Task = string(b)
+	}
+}
+
+// scanTensor reads a NamedTensor without payload.
+func scanTensor(b []byte) (tensor.Named, error) {
+	return tensor.ScanNamed(bytes.NewReader(b), 0, int64(len(b)))
+}
+
 // field reads one field of TaskResults (OpenFL's aggregator.proto: 1 header,
 // 2 round_number, 3 task_name, 4 data_size, 5 tensors).
 func (out *Results) field(s *scanner) error {
@@ -76,11 +91,15 @@ func (out *Results) field(s *scanner) error {
 	switch num {
 	case 1:
 		b, err := s.bytes(off, n, maxHeader-uint64(len(out.Header)))
-		out.Header = append(out.Header, b...) // protobuf merges a field that is there twice
+		if err == nil {
+			out.text(num, b)
+		}
 		return err
 	case 3:
 		b, err := s.bytes(off, n, maxName)
-		out.Task = string(b)
+		if err == nil {
+			out.text(num, b)
+		}
 		return err
 	case 5:
 		if len(out.Tensors) == maxTensors {

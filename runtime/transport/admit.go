@@ -21,6 +21,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	err = s.guard(ctx, info.FullMethod, func() error {
+		ctx, lent := withLoan(ctx)
+		defer func() { resp = lent(resp, err) }()
 		resp, err = handle(ctx, req)
 		return err
 	})
@@ -35,6 +37,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
+	ctx = context.WithValue(ctx, gateKey{}, s.gate)
 	return s.guard(ctx, info.FullMethod, func() error {
 		return handle(srv, &admittedStream{ServerStream: ss, ctx: ctx})
 	})

@@ -49,6 +49,7 @@ type Client struct {
 	header    *openflpb.MessageHeader
 	fresh     bool
 	log       *slog.Logger
+	pool      chunkPool
 
 	connections atomic.Int64
 	requests    atomic.Int64
@@ -62,7 +63,13 @@ type Client struct {
 type session struct {
 	conn *conn
 	cc   *grpc.ClientConn
-	stub openflpb.AggregatorClient
+	stub stub
+}
+
+// stub is the generated client, and the connection under it.
+type stub struct {
+	openflpb.AggregatorClient
+	conn grpc.ClientConnInterface
 }
 
 // NewClient makes a client; nothing is dialed before the first request.
@@ -200,6 +207,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		grpc.WithMaxHeaderListSize(maxMetadata),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(false),
+			grpc.ForceCodecV2(newWire()),
 			grpc.MaxCallRecvMsgSize(maxAnswer),
 			grpc.MaxCallSendMsgSize(maxMessage),
 		),
@@ -211,11 +219,11 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	c.connections.Add(1)
 	c.log.Debug("connected to the aggregator", "addr", ready.RemoteAddr().String(),
 		"subject", ready.ConnectionState().PeerCertificates[0].Subject.String())
-	return &session{conn: ready, cc: cc, stub: openflpb.NewAggregatorClient(cc)}, nil
+	return &session{conn: ready, cc: cc, stub: stub{openflpb.NewAggregatorClient(cc), cc}}, nil
 }
 
 // request makes one request: call sends it and returns the answer's header.
-func (c *Client) request(ctx context.Context, call func(context.Context, openflpb.AggregatorClient) (*openflpb.MessageHeader, error)) error {
+func (c *Client) request(ctx context.Context, call func(context.Context, stub) (*openflpb.MessageHeader, error)) error {
 	s, release, err := c.acquire(ctx)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ const (
 	maxAnswer   = 1 << 20  // bytes of an answer to a client, beyond the tensor that it asked for
 	maxRequest  = 8 << 20  // bytes of one gRPC message to a server
 	maxMetadata = 32 << 20 // bytes of one request's headers
-	chunkSize   = 2 << 20  // bytes of an upload per message
+	chunkSize   = 1 << 20  // bytes of an upload per message; OpenFL sends 2 MiB
 )
 
 // Times and counts that bound what a peer can hold without doing anything.
@@ -19,4 +19,13 @@ const (
 	maxStreams       = 64               // requests at once on one connection
 	probeIdle        = 2 * time.Minute  // silence after which the server asks whether a peer is alive
 	probeTimeout     = 20 * time.Second // for the answer
+)
+
+// Windows are what a peer may send to a server before the server reads it. That
+// of a stream stays small, for it is memory that every client can take; it grows
+// by itself to the size of the message that is being read. A connection's own is
+// never memory, and is large so as not to slow down a long way.
+const (
+	streamWindow = 128 << 10
+	connWindow   = 16 << 20
 )

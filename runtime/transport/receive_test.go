@@ -2,13 +2,14 @@ package transport_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -18,23 +19,22 @@ import (
 
 // chunks is an upload that arrives as given, each message in wire form.
 type chunks struct {
-	grpc.ServerStream
+	openflpb.Aggregator_SendLocalTaskResultsServer
 	wire [][]byte
 }
 
-func (c *chunks) SendAndClose(*openflpb.SendLocalTaskResultsResponse) error { return nil }
+func (c *chunks) Context() context.Context { return context.Background() }
 
-func (c *chunks) Recv() (*openflpb.DataStream, error) {
+func (c *chunks) RecvMsg(m any) error {
 	if len(c.wire) == 0 {
-		return nil, io.EOF
+		return io.EOF
 	}
-	m := &openflpb.DataStream{}
-	err := proto.Unmarshal(c.wire[0], m)
+	err := transport.Wire().Unmarshal(mem.BufferSlice{mem.SliceBuffer(c.wire[0])}, m)
 	c.wire = c.wire[1:]
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return status.Error(codes.Internal, err.Error())
 	}
-	return m, nil
+	return nil
 }
 
 func upload(t testing.TB, parts ...*openflpb.DataStream) *chunks {

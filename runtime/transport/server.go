@@ -31,6 +31,7 @@ type Server struct {
 	verify      func([]*x509.Certificate, time.Time) (identity.Identity, error)
 	now         func() time.Time
 	log         *slog.Logger
+	gate        *gate // for messages of uploads
 	connections atomic.Int64
 	requests    atomic.Int64
 }
@@ -38,11 +39,14 @@ type Server struct {
 // NewServer makes a server of svc. Whatever o.TLS says, the server asks for
 // TLS 1.3 and a client certificate.
 func NewServer(o ServerOptions, svc openflpb.AggregatorServer) *Server {
-	s := &Server{verify: o.Verify, now: orNow(o.Now), log: orSilent(o.Log)}
+	s := &Server{verify: o.Verify, now: orNow(o.Now), log: orSilent(o.Log), gate: newGate()}
 	creds := &accepting{tls: serverTLS(o.TLS), now: s.now, log: s.log, connections: &s.connections}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(creds),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ForceServerCodecV2(newWire()),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxMetadata),
