@@ -212,7 +212,7 @@ func TestMisbehaviour(t *testing.T) {
 	for _, tt := range []struct {
 		behaviour, want string
 	}{
-		{"no hello", "it did not answer within 300ms and was stopped"},
+		{"no hello", "it did not answer within 3s and was stopped"},
 		{"no protocol", `it speaks the protocol ""; "fx-task/1" is needed`},
 		{"another protocol", `it speaks the protocol "fx-task/2"; "fx-task/1" is needed`},
 		{"no name", "the answer to hello has no name"},
@@ -260,7 +260,7 @@ func TestMisbehaviour(t *testing.T) {
 				case "eats memory":
 					o.Box.Limits.Memory = 256 << 20
 				case "no hello":
-					o.Box.StartTimeout, o.Needs.StartTimeout = 300*time.Millisecond, time.Hour
+					o.Box.StartTimeout, o.Needs.StartTimeout = 3*time.Second, time.Hour // the box, too, has to start in it
 				case "hangs":
 					o.Box.TaskTimeout, o.Needs.TaskTimeout = time.Hour, 300*time.Millisecond
 				}
