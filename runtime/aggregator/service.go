@@ -259,9 +259,13 @@ func (a *Aggregator) acceptResult(peer transport.Peer, r *journal.Results, uploa
 	if err := a.o.Journal.MarkPeer(name, peer.Certificate); err != nil {
 		return a.internal("cannot record the certificate of a collaborator", err)
 	}
+	sum := upload.SHA256()
+	if err := a.o.Journal.MarkDigest(a.round, r.Task, name, sum); err != nil {
+		return a.internal("cannot record the digest of a result", err)
+	}
 	switch err := a.o.Journal.Accept(upload, a.round, r.Task, name); {
 	case err == nil:
-		a.open.accept(c, upload.SHA256())
+		a.open.accept(c, sum)
 		log.Info("result accepted", "samples", r.DataSize, "bytes", upload.Size())
 	case !errors.Is(err, journal.ErrExists):
 		return a.internal("cannot store a result", err)

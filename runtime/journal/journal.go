@@ -272,13 +272,17 @@ type Result struct {
 	SHA256 string // of the message as received; "" if it was not asked for
 }
 
-// Result opens an accepted result, and reads all of it for its digest.
+// Result opens an accepted result, and reads all of it for its digest, which must
+// be what was recorded when it came; else the error wraps [ErrDamaged].
 func (j *Journal) Result(round int, task, collaborator string) (*Result, error) {
 	r, err := j.OpenResult(round, task, collaborator)
 	if err != nil {
 		return nil, err
 	}
-	if r.SHA256, err = j.digest(resultName(round, task, collaborator)); err != nil {
+	if r.SHA256, err = j.digest(resultName(round, task, collaborator)); err == nil {
+		err = j.agrees(round, task, collaborator, r.SHA256)
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
@@ -322,13 +326,18 @@ func (j *Journal) Accepted(round int) (map[string][]string, error) {
 	return found, nil
 }
 
-// Forget removes a round's raw results; its closing and outcome stay.
+// Forget removes a round's raw results; its closing and outcome, which have their
+// digests, stay.
 func (j *Journal) Forget(round int) error {
-	names, err := j.store.List(roundName(round, "results"))
-	for _, n := range names {
-		err = errors.Join(err, j.store.Remove(n))
+	var all error
+	for _, folder := range []string{"results", "digests"} {
+		names, err := j.store.List(roundName(round, folder))
+		all = errors.Join(all, err)
+		for _, n := range names {
+			all = errors.Join(all, j.store.Remove(n))
+		}
 	}
-	return err
+	return all
 }
 
 // ForgetModel removes the model of a round, and the steps to it.

@@ -148,7 +148,7 @@ func (s *surveyor) of(name string) (round *SurveyedRound, rest string, ok bool) 
 	if len(parts) < 3 || parts[0] != "rounds" || len(parts[1]) != 6 {
 		return nil, "", false
 	}
-	if rest = parts[2]; rest != "closing.json" && rest != "outcome.json" && !strings.HasPrefix(rest, "results/") {
+	if rest = parts[2]; rest != "closing.json" && rest != "outcome.json" && !strings.HasPrefix(rest, "results/") && !strings.HasPrefix(rest, "digests/") {
 		return nil, "", false // a collaborator's finished task
 	}
 	n, err := strconv.Atoi(parts[1])
@@ -225,7 +225,7 @@ func (s *surveyor) file(name string) {
 	case inRound && rest == "outcome.json":
 		round.ClosedAt = &f.WrittenAt
 		return
-	case inRound && rest == "closing.json", strings.HasPrefix(name, "quit/"):
+	case inRound && (rest == "closing.json" || strings.HasPrefix(rest, "digests/")), strings.HasPrefix(name, "quit/"):
 		return
 	case inRound && strings.HasPrefix(rest, "results/"):
 		s.result(&f, strings.TrimPrefix(rest, "results/"))
@@ -239,6 +239,8 @@ func (s *surveyor) file(name string) {
 	if err != nil {
 		s.damage(name, err)
 	} else if err := s.compare(&f); err != nil {
+		s.damage(name, err)
+	} else if err := s.came(round, &f); err != nil {
 		s.damage(name, err)
 	}
 	if inRound && strings.HasPrefix(rest, "results/") {
@@ -311,6 +313,14 @@ func (s *surveyor) compare(f *SurveyedFile) error {
 		return fmt.Errorf("it has SHA-256 %s; the records say %s", f.SHA256, want)
 	}
 	return nil
+}
+
+// came compares a result that was read whole with what was recorded when it came.
+func (s *surveyor) came(round *SurveyedRound, f *SurveyedFile) error {
+	if !s.Digests || f.Collaborator == "" {
+		return nil
+	}
+	return s.journal.agrees(round.Round, f.Task, f.Collaborator, f.SHA256)
 }
 
 // stopping ends a copy with its context.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -174,3 +175,65 @@ func FuzzSurvey(f *testing.F) {
 
 // emptyModel is a safetensors file without a tensor.
 func emptyModel(w io.Writer) error { return tensor.WriteSafetensors(w, nil, nil) }
+
+// A result of an open round is compared with what was recorded when it came.
+func TestSurveyOfAnOpenRound(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	j, err := Open(s, Federation{FederationID: "f", Participant: "agg"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "one.two", "old"} { // old was accepted before digests were recorded
+		u, err := j.Upload()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Write(message(t)); err != nil {
+			t.Fatal(err)
+		}
+		if name != "old" {
+			err = j.MarkDigest(0, "train", name, u.SHA256())
+		}
+		if err := errors.Join(err, j.Accept(u, 0, "train", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := survey(t, dir, true); len(got.Damage) > 0 || len(got.Files) > 0 || len(got.Rounds) != 1 || len(got.Rounds[0].Results) != 3 || got.Rounds[0].State != "open" {
+		t.Fatalf("survey %+v", got)
+	}
+	for _, name := range []string{"one", "one.two", "old"} {
+		file := filepath.Join(dir, filepath.FromSlash(ResultName(0, "train", name)))
+		b, err := os.ReadFile(file)
+		if err == nil {
+			err = os.Remove(file)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)-1] ^= 1
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := j.Result(0, "train", name)
+		if known := name != "old"; known != errors.Is(err, ErrDamaged) {
+			t.Errorf("a changed value of %q is read with %v", name, err)
+		}
+		if err == nil {
+			_ = r.Close()
+		}
+	}
+	if got := survey(t, dir, true); len(got.Damage) != 2 || got.Damage[0].Name != ResultName(0, "train", "one") {
+		t.Errorf("damage %+v", got.Damage)
+	}
+	if err := j.Forget(0); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := s.List("rounds"); err != nil || len(names) > 0 {
+		t.Errorf("%q, %v are left of a forgotten round", names, err)
+	}
+}
