@@ -104,7 +104,8 @@ type testbed struct {
 	edit    func(*bundle.Federation) // nil: the worked example as it is
 	roster  string                   // the roster file, "" is the worked example's
 	after   func(time.Duration, func()) func() bool
-	group   string // the only task group, "" for all
+	server  func(*transport.ServerOptions) // nil: every certificate of the test's CA is let in
+	group   string                         // the only task group, "" for all
 	agg     *Aggregator
 	plan    *schema.Resolved
 	clients map[string]*transport.Client
@@ -159,12 +160,16 @@ func (b *testbed) start() error {
 	}
 	pki := newPKI(b.t)
 	b.pki = pki
-	server := transport.NewServer(transport.ServerOptions{
-		TLS: pki.config("localhost"),
+	options := transport.ServerOptions{
+		TLS: pki.config("localhost"), Sent: b.agg.Sent,
 		Verify: func(chain []*x509.Certificate, _ time.Time) (identity.Identity, error) {
 			return identity.Identity{Role: identity.Collaborator, Name: chain[0].Subject.CommonName}, nil
 		},
-	}, b.agg)
+	}
+	if b.server != nil {
+		b.server(&options)
+	}
+	server := transport.NewServer(options, b.agg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.t.Fatal(err)
