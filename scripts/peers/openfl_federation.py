@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import openfl_conformance
 import openfl_own_code
 from openfl_play import NAMES, ROOT, Failed, Federation, data, openfl_pki, pipelines, play
 
@@ -168,8 +169,10 @@ def main():
     np.random.seed(1)  # of OpenFL's k-means and shifts; what remains open is the order of calls
     started = time.monotonic()
     openfl_pki(ROOT / "pki/openfl")
-    rows = matrix() + specials() + ([] if os.environ.get("FX_NO_BOX") else openfl_own_code.rows(MIXES))
+    rows = matrix() + specials() + openfl_conformance.rows(MIXES) + ([] if os.environ.get("FX_NO_BOX") else openfl_own_code.rows(MIXES))
     only = sys.argv[2:]
+    if only == ["ping"]:
+        return openfl_conformance.pings()
     if only:
         rows = [r for r in rows if any(word in r[0] for word in only)]
     federations = [f for _, _, group in rows for f in group.values()]
@@ -179,6 +182,7 @@ def main():
         bad += state_counts(rows)
     if not only:
         bad += evaluation()
+        openfl_conformance.pings()
     print(f"openfl: {len(federations)} federations in {time.monotonic() - started:.0f} s")
     sys.exit(bad > 0)
 

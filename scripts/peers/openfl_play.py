@@ -40,7 +40,7 @@ PLAN = """\
 aggregator:
   template: openfl.component.Aggregator
   settings: {{rounds_to_train: {rounds}, init_state_path: save/init.pbuf, best_state_path: save/best.pbuf,
-    last_state_path: save/last.pbuf, db_store_rounds: 2, persist_checkpoint: false, use_delta_updates: {agg_deltas}}}
+    last_state_path: save/last.pbuf, db_store_rounds: 2, persist_checkpoint: {checkpoint}, use_delta_updates: {agg_deltas}}}
 collaborator:
   template: openfl.component.Collaborator
   settings: {{opt_treatment: {treatment}, use_delta_updates: {deltas}, db_store_rounds: 1}}
@@ -149,7 +149,7 @@ class Federation:
 
     def __init__(self, name, aggregator, collaborators, *, pipeline="NoCompressionPipeline", settings=None, deltas=False,
                  agg_deltas=True, rounds=3, features=20, classes=4, host="localhost", treatment="RESET", certs="fx",
-                 holds=False, group=None, model=None):
+                 holds=False, group=None, model=None, checkpoint=False):
         self.name, self.aggregator, self.collaborators = name, aggregator, collaborators
         self.holds, self.group, self.model, self.certs, self.pipeline = holds, group, model, certs, pipeline
         self.settings = settings or {}
@@ -157,7 +157,7 @@ class Federation:
         self.port = free_port()
         self.data = ROOT / "data" / f"{features}x{classes}"
         self.plan = PLAN.format(
-            rounds=rounds, agg_deltas=str(agg_deltas).lower(), treatment=treatment, deltas=str(deltas).lower(), host=host,
+            rounds=rounds, checkpoint=str(checkpoint).lower(), agg_deltas=str(agg_deltas).lower(), treatment=treatment, deltas=str(deltas).lower(), host=host,
             features=features, classes=classes, port=self.port, pipeline=pipeline, settings=json.dumps(self.settings))
         self.running = {}  # participant -> Popen or process id
 
@@ -216,18 +216,21 @@ class Federation:
 
     def start(self):
         self.deadline = time.monotonic() + TIMEOUT
-        if self.aggregator == "fx":
-            group = ["--task-group", self.group] if self.group else []
-            self.running["aggregator"] = self.start_fx("aggregator", ["aggregator", "--linger", "1s", *group])
-        else:
-            group = ["--task_group", self.group] if self.group else []
-            self.running["aggregator"] = self.start_openfl("aggregator", ["aggregator", "start", *group])
+        self.start_aggregator()
         for name, kind in zip(NAMES, self.collaborators):
             if kind == "fx":
                 argv = ["collaborator", "--name", name, "--data", self.data / name, "--poll-interval", "300ms"]
                 self.running[name] = self.start_fx(name, argv)
             else:
                 self.running[name] = self.start_openfl(name, ["collaborator", "start", "-n", name])
+
+    def start_aggregator(self):
+        if self.aggregator == "fx":
+            group = ["--task-group", self.group] if self.group else []
+            self.running["aggregator"] = self.start_fx("aggregator", ["aggregator", "--linger", "1s", *group])
+        else:
+            group = ["--task_group", self.group] if self.group else []
+            self.running["aggregator"] = self.start_openfl("aggregator", ["aggregator", "start", *group])
 
     @staticmethod
     def ended(process):
