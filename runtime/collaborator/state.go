@@ -78,16 +78,20 @@ func (c *collaborator) state(round int) ([]tensor.Info, error) {
 	for r, lists := range of {
 		for _, name := range lists {
 			if r < last {
-				err = errors.Join(err, c.Store.Remove(name))
+				if err := c.Store.Remove(name); err != nil { // it only costs disk space
+					c.Log.Warn("cannot remove a list of an earlier round", "error", err.Error())
+				}
 				continue
 			}
-			list, readErr := c.stateList(name)
-			err = errors.Join(err, readErr)
+			list, err := c.stateList(name)
+			if err != nil {
+				return nil, err
+			}
 			infos = append(infos, list...)
 		}
 	}
 	slices.SortFunc(infos, func(a, b tensor.Info) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(infos, func(a, b tensor.Info) bool { return a.Name == b.Name }), err
+	return slices.CompactFunc(infos, func(a, b tensor.Info) bool { return a.Name == b.Name }), nil
 }
 
 func (c *collaborator) stateList(name string) (_ []tensor.Info, err error) {

@@ -118,7 +118,8 @@ def rows(mixes):
     if has(package, "torch", "torchvision"):
         list_ += [
             ("PyTorch", Workspace("digits-torch", package, egress=None)),
-            ("PyTorch, averaged optimizer", Workspace("digits-torch", package, egress=None, collaborator={"opt_treatment": "CONTINUE_GLOBAL"})),
+            ("PyTorch, averaged optimizer",
+             Workspace("digits-torch", package, egress=None, collaborator={"opt_treatment": "CONTINUE_GLOBAL"})),
             ("OpenFL workspace torch/mnist", Workspace("torch/mnist", package, rounds=2, data_loader={"random_seed": 7})),
         ]
     out = []
