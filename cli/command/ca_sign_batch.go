@@ -34,6 +34,10 @@ func batchAction(c *cli.Context, dir string) (ui.Result, error) {
 		console: ui.From(c), requests: dir, roster: c.String("roster"), dir: c.String("ca"), output: c.String("output"),
 		passphraseFile: c.String("passphrase-file"), sign: signOptions(c),
 	}
+	var err error
+	if o.approvals, err = approvalsByRequest(o.console, c.StringSlice("approval")); err != nil {
+		return nil, err
+	}
 	if c.IsSet("days") && o.sign.Days < 1 {
 		return nil, ui.Usagef("--days is at least 1; found %d", o.sign.Days)
 	}
@@ -55,6 +59,7 @@ type batchOptions struct {
 	output         string
 	passphraseFile string
 	sign           issuer.Options
+	approvals      map[string][]fileOfApproval // by the request's fingerprint
 }
 
 // batchRow is what became of one request, or of one line of the roster.
@@ -158,12 +163,12 @@ func (b *batch) read(roster []issuer.Expected) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]string{}
+	seen, present := map[string]string{}, map[string]bool{}
 	for _, e := range entries {
 		row := batchRow{File: e.Name()}
 		req, expected, err := b.readOne(filepath.Join(b.o.requests, e.Name()), index)
 		if req != nil {
-			row.Name, row.Role = req.CSR.Subject.CommonName, expected.Role
+			row.Name, row.Role, present[req.Fingerprint] = req.CSR.Subject.CommonName, expected.Role, true
 		}
 		if err == nil && seen[req.Fingerprint] != "" {
 			err = issuer.Refusals{{ID: "csr-repeated", Message: fmt.Sprintf("it is the same request as %q", seen[req.Fingerprint])}}
@@ -190,13 +195,14 @@ func (b *batch) read(roster []issuer.Expected) error {
 		}
 		options := b.o.sign
 		options.Fingerprint = req.Fingerprint // compared: it is how the line was found
+		options.Approvals = b.approvalsOf(req)
 		b.jobs = append(b.jobs, issuer.Job{
 			Request: req, Approved: identity.Identity{Role: identity.Role(expected.Role), Name: expected.Name}, Options: options,
 		})
 		b.row = append(b.row, len(b.rows))
 		b.rows = append(b.rows, row)
 	}
-	return nil
+	return b.checkApprovals(present)
 }
 
 func (b *batch) readOne(path string, index map[string]issuer.Expected) (*issuer.Request, issuer.Expected, error) {
