@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"fx/runtime/journal"
 	"fx/runtime/tensor"
@@ -18,10 +18,10 @@ import (
 type shelf struct {
 	journal *journal.Journal
 
-	mu       sync.Mutex
-	files    map[shelfKey]*shelved
-	lent     map[*journal.Mapping]int // downloads under way
-	sweeping bool
+	mu    sync.Mutex
+	files map[shelfKey]*shelved
+	lent  map[*journal.Mapping]int // downloads under way
+	sent  atomic.Int64             // bytes since pages were evicted
 }
 
 type shelfKey struct {
@@ -114,9 +114,9 @@ func (s *shelf) turn(round int) {
 	}
 }
 
-// sweepInterval is how often the pages that downloads have read are taken out of
-// this process's memory: at a gigabyte a second 20 MB have gathered by then.
-const sweepInterval = 20 * time.Millisecond
+// evictEvery is how many bytes are sent before the pages that they came from are
+// taken out of this process's memory.
+const evictEvery = 2 << 20
 
 // lend has a request answered from mapped memory.
 func (s *shelf) lend(ctx context.Context, m *journal.Mapping) {
@@ -124,10 +124,6 @@ func (s *shelf) lend(ctx context.Context, m *journal.Mapping) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lent[m]++
-	if !s.sweeping {
-		s.sweeping = true
-		go s.sweep()
-	}
 	transport.Lend(ctx, func() {
 		s.mu.Lock()
 		if s.lent[m]--; s.lent[m] == 0 {
@@ -139,25 +135,27 @@ func (s *shelf) lend(ctx context.Context, m *journal.Mapping) {
 	})
 }
 
-// sweep evicts what is being sent until there is nothing more to send.
-func (s *shelf) sweep() {
-	tick := time.NewTicker(sweepInterval)
-	defer tick.Stop()
-	for range tick.C {
-		if !s.evict() {
-			return
-		}
+// Sent is told that n bytes were written to a connection, by the goroutine that
+// wrote them ([transport.ServerOptions]). That bounds the pages of model files in
+// memory whatever else keeps the processors busy: who brings them in takes them
+// out.
+func (a *Aggregator) Sent(n int) {
+	if a.shelf.sent.Add(int64(n)) >= evictEvery {
+		a.shelf.evict()
 	}
 }
 
-func (s *shelf) evict() bool {
+// evict has those wait that go on sending meanwhile.
+func (s *shelf) evict() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.sent.Load() < evictEvery {
+		return // another has
+	}
 	for m := range s.lent {
 		m.Evict()
 	}
-	s.sweeping = len(s.lent) > 0
-	return s.sweeping
+	s.sent.Store(0)
 }
 
 // payload is the content of a tensor's message: small ones are copied, those that

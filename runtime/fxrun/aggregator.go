@@ -146,7 +146,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 		return nil, err
 	}
 	server := transport.NewServer(transport.ServerOptions{
-		TLS: certificates.tls(), Log: log, Verify: newAnchors(config, certificates.anchors, log).verify,
+		TLS: certificates.tls(), Log: log, Verify: newAnchors(config, certificates.anchors, log).verify, Sent: agg.Sent,
 	}, agg)
 	log.Info("listening", "address", listener.Addr().String(), "federation", p.Plan.FederationID, "bundle", p.verified.ID().String())
 	if err := serve(ctx, server, listener, agg, c.Duration("linger"), log); err != nil {

@@ -10,13 +10,14 @@ import (
 // it hold up the end.
 type tracker struct {
 	net.Listener
+	sent  func(n int) // nil: nobody wants to know
 	mu    sync.Mutex
 	over  bool
 	conns map[*trackedConn]struct{}
 }
 
-func track(l net.Listener) *tracker {
-	return &tracker{Listener: l, conns: make(map[*trackedConn]struct{})}
+func track(l net.Listener, sent func(n int)) *tracker {
+	return &tracker{Listener: l, sent: sent, conns: make(map[*trackedConn]struct{})}
 }
 
 // Accept waits for the next connection.
@@ -51,6 +52,15 @@ func (t *tracker) cut() {
 type trackedConn struct {
 	net.Conn
 	owner *tracker
+}
+
+// Write passes on, and tells the tracker's owner how much.
+func (c *trackedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.owner.sent != nil {
+		c.owner.sent(n)
+	}
+	return n, err
 }
 
 // Close ends the connection.

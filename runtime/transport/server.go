@@ -23,6 +23,7 @@ type ServerOptions struct {
 	Verify func(chain []*x509.Certificate, at time.Time) (identity.Identity, error) // the verdict on a peer, asked for every request; required
 	Now    func() time.Time                                                         // nil: time.Now
 	Log    *slog.Logger                                                             // nil: nowhere
+	Sent   func(n int)                                                              // nil, or called after n bytes were written to a connection, by who wrote them
 }
 
 // Server serves the OpenFL service, and nothing else, to proven peers.
@@ -32,6 +33,7 @@ type Server struct {
 	now         func() time.Time
 	log         *slog.Logger
 	gate        *gate // for messages of uploads
+	sent        func(int)
 	connections atomic.Int64
 	requests    atomic.Int64
 }
@@ -39,7 +41,7 @@ type Server struct {
 // NewServer makes a server of svc. Whatever o.TLS says, the server asks for
 // TLS 1.3 and a client certificate.
 func NewServer(o ServerOptions, svc openflpb.AggregatorServer) *Server {
-	s := &Server{verify: o.Verify, now: orNow(o.Now), log: orSilent(o.Log), gate: newGate()}
+	s := &Server{verify: o.Verify, now: orNow(o.Now), log: orSilent(o.Log), gate: newGate(), sent: o.Sent}
 	creds := &accepting{tls: serverTLS(o.TLS), now: s.now, log: s.log, connections: &s.connections}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(creds),
@@ -80,7 +82,7 @@ func serverTLS(c *tls.Config) *tls.Config {
 // five seconds, then cuts them. It closes l, and
 // returns when every handler has returned: nil if ctx was the reason.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	tracked := track(l)
+	tracked := track(l, s.sent)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # Peak memory of `fxrun aggregator` in a round of 4, 16 and 32 collaborators with
-# the same large model. The kernel's figures: "peak" (VmHWM) is the largest the
-# process has been; "anon" is what it holds, and must be the same within 10 %;
-# "file" are pages of the program and of mapped model files. Those the kernel takes
-# back when it needs them, and the aggregator gives them back many times a second,
-# or less often where the processors are busy with other work.
+# the same large model. "peak" is the largest that the process has been by the
+# kernel's account (VmHWM), and must be the same within 10 %; "anon" is the most that
+# it held of that, "file" the most pages of the program and of mapped model files.
 #
 #   scripts/bench/memory.sh [MIB [COLLABORATORS...]]
 #
@@ -57,14 +55,14 @@ for n in "${counts[@]}"; do
   jq -r --arg n "$n" '[$n, .peak_mb, .peak_anon_mb, .peak_file_mb, .cpu_seconds, .wall_seconds] | @tsv' figures.json >row
   read -r _ peak anon file cpu wall <row
   printf '%14d %9.1f %9.1f %9.1f %9.1f %9.1f\n' "$n" "$peak" "$anon" "$file" "$cpu" "$wall"
-  tenths=$(printf '%.0f' "$(jq '.peak_anon_mb * 10' figures.json)")
+  tenths=$(printf '%.0f' "$(jq '.peak_mb * 10' figures.json)")
   if [ "$least" = 0 ] || [ "$tenths" -lt "$least" ]; then least=$tenths; fi
   if [ "$tenths" -gt "$most" ]; then most=$tenths; fi
   cd ..
   rm -rf "${work:?}/$n"
 done
 if [ $((most * 100)) -gt $((least * 110)) ]; then
-  echo "memory.sh: error: the largest anon is more than 10 % above the smallest" >&2
+  echo "memory.sh: error: the largest peak is more than 10 % above the smallest" >&2
   exit 1
 fi
-echo "memory.sh: what the process holds is the same within $(((most - least) * 100 / least)) %"
+echo "memory.sh: the peaks are the same within $(((most - least) * 100 / least)) %"
