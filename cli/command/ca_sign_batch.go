@@ -164,6 +164,7 @@ func (b *batch) read(roster []issuer.Expected) error {
 		return err
 	}
 	seen, present := map[string]string{}, map[string]bool{}
+	var before []int // rows that were answered before
 	for _, e := range entries {
 		row := batchRow{File: e.Name()}
 		req, expected, err := b.readOne(filepath.Join(b.o.requests, e.Name()), index)
@@ -182,10 +183,8 @@ func (b *batch) read(roster []issuer.Expected) error {
 		issued := answered(req)
 		if issued != nil && !b.o.sign.Replace && string(issued.Record.Role) == expected.Role && issued.Record.Name == expected.Name {
 			row.Status, row.issued = rowAnswered, issued
+			before = append(before, len(b.rows))
 			b.rows = append(b.rows, row)
-			if err := b.write([]int{len(b.rows) - 1}); err != nil {
-				return err
-			}
 			continue
 		}
 		if _, err := os.Lstat(b.answer(e.Name())); err == nil && !b.o.sign.Replace {
@@ -202,7 +201,15 @@ func (b *batch) read(roster []issuer.Expected) error {
 		b.row = append(b.row, len(b.rows))
 		b.rows = append(b.rows, row)
 	}
-	return b.checkApprovals(present)
+	if err := b.checkApprovals(present); err != nil {
+		return err
+	}
+	for rows := range slices.Chunk(before, 256) { // not all of the answers are in memory at once
+		if err := b.write(rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *batch) readOne(path string, index map[string]issuer.Expected) (*issuer.Request, issuer.Expected, error) {
