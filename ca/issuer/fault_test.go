@@ -260,6 +260,9 @@ func checkPublished(t *testing.T, when, dir string) {
 			t.Errorf("%s: the list of the %s: %d pending, %s", when, l.Issuer, l.Pending, l.Problem)
 		}
 	}
+	if current, err := ca.UpdateIsCurrent(); !current || err != nil {
+		t.Errorf("%s: %s is not what the CA is now (%v)", when, UpdateFile, err)
+	}
 	data, err := os.ReadFile(filepath.Join(dir, "ca", UpdateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return

@@ -267,31 +267,6 @@ func (b *batch) handOut(done []issuer.Outcome) error {
 	return b.write(rows)
 }
 
-// answer is where the answer to a request of the folder goes.
-func (b *batch) answer(file string) string {
-	return filepath.Join(b.o.output, strings.TrimSuffix(file, filepath.Ext(file))+".answer")
-}
-
-// write puts answers in place; those of an earlier run stay.
-func (b *batch) write(rows []int) error {
-	var files []identity.NewFile
-	for _, i := range rows {
-		row := &b.rows[i]
-		row.Serial, row.NotAfter, row.Answer = row.issued.Record.Serial, row.issued.Certificate.NotAfter, b.answer(row.File)
-		data := row.issued.Answer.Encode()
-		_, err := os.Lstat(row.Answer)
-		switch {
-		case err != nil:
-			files = append(files, identity.NewFile{Path: row.Answer, Data: data})
-		case row.Status == rowSigned: // --replace
-			if err := identity.ReplaceFile(row.Answer, data, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	return identity.CreateFiles(files, 0o644)
-}
-
 func (r *batchRow) refuse(err error) {
 	r.untrusted = errors.Is(err, identity.ErrUntrusted)
 	if no, ok := errors.AsType[issuer.Refusals](err); ok {
