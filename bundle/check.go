@@ -62,6 +62,11 @@ func (b *Bundle) check(ctx context.Context, progress func(int64), whole hash.Has
 	if err := b.scan(ctx, progress, nil, whole); err != nil {
 		return nil, err
 	}
+	return b.checked()
+}
+
+// checked is for callers whose scan has found everything in order.
+func (b *Bundle) checked() (*Checked, error) {
 	t, err := newTree(b)
 	if err != nil {
 		return nil, err
@@ -75,12 +80,14 @@ func (b *Bundle) check(ctx context.Context, progress func(int64), whole hash.Has
 // files implement io.ReaderAt and io.Seeker. It is valid until Close.
 func (c *Checked) Workspace() fs.FS { return c.tree }
 
+// NewWorkspace returns what Workspace does, with a frame of its own to keep in
+// memory, for a goroutine that reads beside others.
+func (c *Checked) NewWorkspace() fs.FS {
+	return &tree{b: c.tree.b, index: c.tree.index, dirs: c.tree.dirs, dec: c.tree.dec, loaded: -1}
+}
+
 // ContentSize returns how many uncompressed bytes Check and Extract go through.
 func (b *Bundle) ContentSize() int64 { return b.layout.ends[len(b.layout.ends)-1] }
-
-// sink takes the content of files in manifest order: data is what file has at
-// offset from. An empty file comes once, with no data.
-type sink func(file int, from int64, data []byte) error
 
 // scanned is one frame on its way through scan.
 type scanned struct {
@@ -89,10 +96,17 @@ type scanned struct {
 	plain  []byte
 }
 
+// content returns the bytes of piece c, which is one of frame i.
+func (f *scanned) content(l *layout, i int, c piece) []byte {
+	from, _ := l.span(i)
+	return f.plain[c.at-from : c.end-from]
+}
+
 // scan reads all data frames. Frames are read, hashed, decompressed and compared
-// side by side; the contents of files that span frames are hashed in order, and
-// so are the compressed bytes if whole is not nil.
-func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink, whole hash.Hash) error {
+// side by side, and their contents written if to is not nil; the contents of
+// files that span frames are hashed in order, and so are the compressed bytes if
+// whole is not nil.
+func (b *Bundle) scan(ctx context.Context, progress func(int64), to *extractor, whole hash.Hash) error {
 	workers := workerCount(0)
 	dec, err := newDecoder(workers, b.layout.largest())
 	if err != nil {
@@ -101,7 +115,10 @@ func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink, whole 
 	defer dec.Close()
 	s := &scanner{b: b, dec: dec, to: to}
 	return inOrder(ctx, workers, len(b.layout.ends),
-		func(int, *scanned) error { return nil },
+		func(i int, f *scanned) error {
+			f.pieces = b.layout.pieces(i)
+			return to.prepare(f.pieces)
+		},
 		s.frame,
 		func(i int, f *scanned) error {
 			if err := s.contents(f, i); err != nil {
@@ -120,24 +137,21 @@ func (b *Bundle) scan(ctx context.Context, progress func(int64), to sink, whole 
 type scanner struct {
 	b   *Bundle
 	dec *zstd.Decoder
-	to  sink
+	to  *extractor
 	sum hash.Hash // of the file that spans frames
 }
 
 // frame checks everything about data frame i that can be known from it alone.
-func (s *scanner) frame(i int, f *scanned) error {
-	plain, err := s.b.readFrame(s.dec, i, &f.buffers)
-	if err != nil {
+func (s *scanner) frame(i int, f *scanned) (err error) {
+	if f.plain, err = s.b.readFrame(s.dec, i, &f.buffers); err != nil {
 		return err
 	}
-	f.plain, f.pieces = plain, s.b.layout.pieces(i)
-	from, _ := s.b.layout.span(i)
 	for _, c := range f.pieces {
-		if err := s.b.checkPiece(c, plain[c.at-from:c.end-from]); err != nil {
+		if err := s.b.checkPiece(c, f.content(s.b.layout, i, c)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.to.write(s.b.layout, i, f)
 }
 
 // checkPiece is step 8, which compares a header or padding with the derived one,
@@ -167,32 +181,28 @@ func (b *Bundle) checkPiece(c piece, data []byte) error {
 	return nil
 }
 
-// contents is step 9 for files that span frames; it hands all content on.
+// contents is step 9 for files that span frames.
 func (s *scanner) contents(f *scanned, i int) error {
-	from, _ := s.b.layout.span(i)
 	for _, c := range f.pieces {
-		if c.file == len(s.b.manifest.Files) {
+		if c.what != pieceContent {
 			continue
 		}
-		file, data := s.b.manifest.Files[c.file], f.plain[c.at-from:c.end-from]
-		switch {
-		case c.what == pieceHeader && file.Size == 0:
-			data = nil
-		case c.what != pieceContent:
+		file, data := s.b.manifest.Files[c.file], f.content(s.b.layout, i, c)
+		if int64(len(data)) == file.Size {
 			continue
-		case int64(len(data)) < file.Size:
-			if c.from == 0 {
-				s.sum = sha256.New()
-			}
-			s.sum.Write(data)
-			if c.from+int64(len(data)) == file.Size && [sha256.Size]byte(s.sum.Sum(nil)) != file.SHA256 {
-				return digestError(file)
-			}
 		}
-		if s.to != nil {
-			if err := s.to(c.file, c.from, data); err != nil {
-				return err
-			}
+		if c.from == 0 {
+			s.sum = sha256.New()
+		}
+		s.sum.Write(data)
+		if c.from+int64(len(data)) < file.Size {
+			continue
+		}
+		if [sha256.Size]byte(s.sum.Sum(nil)) != file.SHA256 {
+			return digestError(file)
+		}
+		if err := s.to.end(c.file); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -204,9 +205,10 @@ func TestOpenFile(t *testing.T) {
 
 func TestExtract(t *testing.T) {
 	data, id := create(t, sample(), options)
-	c := mustCheck(t, data)
+	b := mustOpen(t, data)
 	dir := filepath.Join(t.TempDir(), "out")
-	if err := c.Extract(context.Background(), dir, nil); err != nil {
+	c, err := b.Extract(context.Background(), dir, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { writable(t, dir) })
@@ -226,31 +228,89 @@ func TestExtract(t *testing.T) {
 			t.Errorf("%q has mode %v (%v), want %v", name, info.Mode(), err, want)
 		}
 	}
-	if err := c.Extract(context.Background(), dir, nil); err == nil {
+	if _, err := c.Extract(context.Background(), dir, nil); err == nil {
 		t.Error("extracted over a folder that exists")
 	}
 }
 
-// TestExtractChanged ruins the last frames after the check: nothing may appear.
-func TestExtractChanged(t *testing.T) {
+// TestExtractRefused extracts what is not in order, and is interrupted: the
+// cause is Check's, and nothing is left behind.
+func TestExtractRefused(t *testing.T) {
+	vectors, err := filepath.Glob(filepath.Join("testdata", "vectors", "*.fxb"))
+	if err != nil || len(vectors) == 0 {
+		t.Fatalf("no vectors: %v", err)
+	}
+	extracted := 0
+	for _, path := range vectors {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := bundle.Open(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			continue // nothing to extract
+		}
+		extracted++
+		parent := t.TempDir()
+		_, err = b.Extract(context.Background(), filepath.Join(parent, "out"), nil)
+		got, ok := errors.AsType[*bundle.Fault](err)
+		if want, _, _ := strings.Cut(filepath.Base(path), "."); !ok || string(got.Cause) != want {
+			t.Errorf("%s: got %v, want the cause %s", path, err, want)
+		}
+		empty(t, parent)
+	}
+	if extracted < 20 {
+		t.Errorf("only %d vectors reached the contents", extracted)
+	}
+}
+
+// TestExtractInterrupted stops after each frame in turn.
+func TestExtractInterrupted(t *testing.T) {
 	data, _ := create(t, sample(), options)
-	c := mustCheck(t, data)
-	data[len(data)-2000] ^= 1
+	b := mustOpen(t, data)
 	parent := t.TempDir()
-	if err := c.Extract(context.Background(), filepath.Join(parent, "out"), nil); !errors.Is(err, schema.ErrInvalid) {
-		t.Errorf("got %v, want an invalid document", err)
+	for stop := 0; ; stop++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		frames := 0
+		count := func(int64) {
+			if frames++; frames == stop {
+				cancel()
+			}
+		}
+		if stop == 0 {
+			cancel()
+		}
+		dir := filepath.Join(parent, "out")
+		_, err := b.Extract(ctx, dir, count)
+		cancel()
+		if err == nil {
+			if stop < 2 {
+				t.Errorf("was not interrupted after %d frames", stop)
+			}
+			writable(t, dir)
+			return
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want the cancellation", err)
+		}
+		empty(t, parent)
 	}
-	if left, _ := os.ReadDir(parent); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+}
+
+// mustOpen opens a bundle whose contents nobody has looked at.
+func mustOpen(t *testing.T, data []byte) *bundle.Bundle {
+	t.Helper()
+	b, err := bundle.Open(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	data[len(data)-2000] ^= 1
-	if err := c.Extract(ctx, filepath.Join(parent, "out"), nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the cancellation", err)
-	}
-	if left, _ := os.ReadDir(parent); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+	return b
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v (%v)", left, err)
 	}
 }
 

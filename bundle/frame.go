@@ -40,20 +40,14 @@ type buffers struct{ packed, plain []byte }
 // one zstd frame of the derived size, and only then decompresses it. The result
 // is valid until buf is used again.
 func (b *Bundle) readFrame(dec *zstd.Decoder, i int, buf *buffers) ([]byte, error) {
-	f, usize := b.manifest.Frames[i], b.layout.usize(i)
+	if err := b.readPacked(i, buf); err != nil {
+		return nil, err
+	}
+	usize := b.layout.usize(i)
 	if buf.plain == nil { // once, and large enough for every frame
-		largest := b.layout.largest()
-		buf.packed, buf.plain = make([]byte, 0, min(maxCompressed(largest), b.size)), make([]byte, 0, largest)
+		buf.plain = make([]byte, 0, b.layout.largest())
 	}
-	buf.packed = grow(buf.packed, int64(f.csize))
 	buf.plain = grow(buf.plain, usize)
-	if err := readFullAt(b.r, buf.packed, b.offsets[i]); err != nil {
-		return nil, fmt.Errorf("cannot read frame %d: %w", i+1, err)
-	}
-	if sha256.Sum256(buf.packed) != f.sha256 {
-		return nil, fault(CauseFrameSum, "frame %d (bytes %d to %d) does not have the digest that the manifest states",
-			i+1, b.offsets[i], b.offsets[i+1])
-	}
 	if cause, why := frameFault(buf.packed, usize); why != "" {
 		return nil, fault(cause, "frame %d is not as this format writes it: %s", i+1, why)
 	}
@@ -68,6 +62,23 @@ func (b *Bundle) readFrame(dec *zstd.Decoder, i int, buf *buffers) ([]byte, erro
 		return nil, fault(CauseFrameData, "frame %d decompresses to %d bytes, want %d", i+1, len(plain), usize)
 	}
 	return plain, nil
+}
+
+// readPacked reads the compressed bytes of data frame i and compares their digest.
+func (b *Bundle) readPacked(i int, buf *buffers) error {
+	f := b.manifest.Frames[i]
+	if buf.packed == nil { // once, and large enough for every frame
+		buf.packed = make([]byte, 0, min(maxCompressed(b.layout.largest()), b.size))
+	}
+	buf.packed = grow(buf.packed, int64(f.csize))
+	if err := readFullAt(b.r, buf.packed, b.offsets[i]); err != nil {
+		return fmt.Errorf("cannot read frame %d: %w", i+1, err)
+	}
+	if sha256.Sum256(buf.packed) != f.sha256 {
+		return fault(CauseFrameSum, "frame %d (bytes %d to %d) does not have the digest that the manifest states",
+			i+1, b.offsets[i], b.offsets[i+1])
+	}
+	return nil
 }
 
 // frameFault walks a zstd frame's blocks (RFC 8878, 3.1.1) without decoding

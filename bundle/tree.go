@@ -29,7 +29,7 @@ type tree struct {
 }
 
 func newTree(b *Bundle) (*tree, error) {
-	dec, err := newDecoder(1, b.layout.largest())
+	dec, err := newDecoder(workerCount(0), b.layout.largest())
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the decompressor: %v", err)
 	}

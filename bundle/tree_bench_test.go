@@ -38,3 +38,26 @@ func BenchmarkTree(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFrames opens the bundle FX_BENCH_BUNDLE and compares the digest of
+// every frame, side by side, which is what pins each byte of the file, and no
+// more: nothing is decompressed, no file's digest is taken.
+func BenchmarkFrames(b *testing.B) {
+	path := os.Getenv("FX_BENCH_BUNDLE")
+	if path == "" {
+		b.Skip("FX_BENCH_BUNDLE names no file")
+	}
+	none := func(int, *buffers) error { return nil }
+	for b.Loop() {
+		bundle, err := OpenFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := inOrder(context.Background(), workerCount(0), len(bundle.manifest.Frames), none, bundle.readPacked, none); err != nil {
+			b.Fatal(err)
+		}
+		if err := bundle.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Shows a bundle's signatures to outside judges: openssl and jq
-# (verify-with-openssl.sh), which also have to refuse what was changed; cosign,
-# where it is installed; and, where a registry is installed too (the program
-# `registry` of the distribution project), both over a registry on this machine.
+# (verify-with-openssl.sh), which also have to refuse what was changed; and cosign,
+# where it is installed. Then over a registry on this machine, where one is
+# installed: Debian's docker-registry, or the program `registry` of its newer
+# versions.
 #
+#   apt-get install docker-registry
 #   go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
-#   go install github.com/distribution/distribution/v3/cmd/registry@v3.1.1
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -29,6 +30,7 @@ printf 'correct horse battery staple\n' >passphrase
   issue publisher alice
   issue reviewer bob --key-type ed25519
   fxctl workspace create ward --template no-op --agg-addr localhost --agg-port 50051 --collaborator site-a
+  seq 1000000 >ward/table.txt # larger than a frame
   fxctl bundle create ward -o ward.fxb --as alice
   fxctl bundle approve ward.fxb --as bob --yes
   fxctl bundle sbom ward.fxb --as alice
@@ -68,30 +70,30 @@ printf x >>bad.fxb
 if check bad.fxb >/dev/null 2>&1; then fail "openssl accepts a file with a byte more"; fi
 echo "refused, a byte more"
 
-if ! command -v cosign >/dev/null; then
+offline=(--trusted-root trusted.json --insecure-ignore-tlog --insecure-ignore-sct --certificate-oidc-issuer-regexp '.*')
+if command -v cosign >/dev/null; then
+  # cosign knows our signing CA as a certificate authority of its own, and is told
+  # not to look for a transparency log, which a federation does not have.
+  tar --zstd -xOf ward.fxb .fxb/manifest.json >manifest.json
+  cosign trusted-root create --fulcio="url=https://ca,certificate-chain=cert/signing_chain.crt" --out trusted.json
+  attested() { # LINE-TYPE ROLE/NAME FILE
+    pick "$1" >line.json
+    cosign verify-blob-attestation --bundle line.json "${offline[@]}" --type "https://fx.invalid/fxb$1" \
+      --certificate-identity "https://fed.example.org/fl/v1/$2" "$3" >cosign.log 2>&1
+  }
+  for file in ward.fxb manifest.json; do
+    attested /release/v1 publisher/alice "$file" || { cat cosign.log >&2; fail "cosign refuses the release of $file"; }
+    attested /review/v1 reviewer/bob "$file" || { cat cosign.log >&2; fail "cosign refuses the review of $file"; }
+    echo "cosign verifies release and review of $file"
+  done
+  if attested /release/v1 publisher/mallory ward.fxb; then fail "cosign accepts another publisher"; fi
+  if attested /release/v1 publisher/alice passphrase; then fail "cosign accepts another file"; fi
+else
   echo "signatures: cosign left out: it is not installed"
-  exit 0
 fi
 
-# cosign knows our signing CA as a certificate authority of its own, and is told
-# not to look for a transparency log, which a federation does not have.
-tar --zstd -xOf ward.fxb .fxb/manifest.json >manifest.json
-cosign trusted-root create --fulcio="url=https://ca,certificate-chain=cert/signing_chain.crt" --out trusted.json
-offline=(--trusted-root trusted.json --insecure-ignore-tlog --insecure-ignore-sct --certificate-oidc-issuer-regexp '.*')
-attested() { # LINE-TYPE ROLE/NAME FILE
-  pick "$1" >line.json
-  cosign verify-blob-attestation --bundle line.json "${offline[@]}" --type "https://fx.invalid/fxb$1" \
-    --certificate-identity "https://fed.example.org/fl/v1/$2" "$3" >cosign.log 2>&1
-}
-for file in ward.fxb manifest.json; do
-  attested /release/v1 publisher/alice "$file" || { cat cosign.log >&2; fail "cosign refuses the release of $file"; }
-  attested /review/v1 reviewer/bob "$file" || { cat cosign.log >&2; fail "cosign refuses the review of $file"; }
-  echo "cosign verifies release and review of $file"
-done
-if attested /release/v1 publisher/mallory ward.fxb; then fail "cosign accepts another publisher"; fi
-if attested /release/v1 publisher/alice passphrase; then fail "cosign accepts another file"; fi
-
-if ! command -v registry >/dev/null; then
+registry=$(command -v registry || command -v docker-registry || true)
+if [ -z "$registry" ]; then
   echo "signatures: registry left out: it is not installed"
   exit 0
 fi
@@ -101,7 +103,7 @@ version: 0.1
 storage: {filesystem: {rootdirectory: $work/storage}}
 http: {addr: "127.0.0.1:$port"}
 YML
-OTEL_TRACES_EXPORTER=none registry serve registry.yml >registry.log 2>&1 &
+OTEL_TRACES_EXPORTER=none "$registry" serve registry.yml >registry.log 2>&1 &
 server=$!
 for _ in $(seq 100); do
   (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
@@ -109,10 +111,32 @@ for _ in $(seq 100); do
 done
 reference="127.0.0.1:$port/fl/ward"
 fxctl bundle push ward.fxb "$reference:1" --json >push.json
-fxctl bundle pull "$reference:1" -o back.fxb --have ward.fxb
+fxctl bundle pull "$reference:1" -o back.fxb --json >pull.json
 cmp ward.fxb back.fxb
 cmp ward.fxb.sigs.jsonl back.fxb.sigs.jsonl
-cosign verify-attestation "${offline[@]}" --allow-http-registry --new-bundle-format --type "https://fx.invalid/fxb/release/v1" \
-  --certificate-identity "https://fed.example.org/fl/v1/publisher/alice" "$reference@$(json_field oci_digest <push.json)" >cosign.log 2>&1 ||
-  { cat cosign.log >&2; fail "cosign refuses the release in the registry"; }
-echo "cosign verifies the release in the registry"
+echo "a registry gives back what was pushed, with every signature"
+
+# A version with one file more: the registry has to send the manifest and the
+# frames that differ.
+seq 1000 >ward/notes.txt
+fxctl bundle create ward -o next.fxb --version 0.2.0 --as alice --quiet >/dev/null
+fxctl bundle push next.fxb "$reference:2" --quiet >/dev/null
+fxctl bundle pull "$reference:2" -o fetched.fxb --have ward.fxb --json >pull.json
+cmp next.fxb fetched.fxb
+[ "$(json_field copied_bytes <pull.json)" != 0 ] || fail "pull --have copied nothing"
+echo "pull --have fetched $(json_field fetched_bytes <pull.json) bytes and copied $(json_field copied_bytes <pull.json)"
+
+# A review that comes later reaches who pulls again, and is the only thing sent.
+fxctl bundle approve back.fxb --as bob --reject --yes --quiet >/dev/null
+fxctl bundle push back.fxb "$reference:1" --json >again.json
+[ "$(json_field uploaded_bytes <again.json)" = 0 ] || fail "the bundle was sent twice"
+fxctl bundle pull "$reference:1" -o ward.fxb --quiet >/dev/null
+if fxctl bundle verify ward.fxb >/dev/null 2>&1; then fail "a rejection did not arrive"; fi
+echo "a rejection that is pushed reaches who pulls again"
+
+if command -v cosign >/dev/null; then
+  cosign verify-attestation "${offline[@]}" --allow-http-registry --new-bundle-format --type "https://fx.invalid/fxb/release/v1" \
+    --certificate-identity "https://fed.example.org/fl/v1/publisher/alice" "$reference@$(json_field oci_digest <push.json)" >cosign.log 2>&1 ||
+    { cat cosign.log >&2; fail "cosign refuses the release in the registry"; }
+  echo "cosign verifies the release in the registry"
+fi

@@ -46,6 +46,7 @@ for target in linux/amd64 linux/arm64; do
 done
 
 for script in scripts/e2e/*.sh; do
+  [ "$script" != scripts/e2e/openfl.sh ] || continue # needs Python and PyPI: .ci/run
   step "$script"
   "$script"
 done

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -38,6 +39,7 @@ func NewRegistry(reference string, plainHTTP bool) (*Registry, error) {
 		return nil, fmt.Errorf("%w: the reference %q has no tag and no digest: want HOST/REPOSITORY:TAG", schema.ErrInvalid, reference)
 	}
 	repo.PlainHTTP = plainHTTP || loopback(repo.Reference.Host())
+	repo.SkipReferrersGC = true // registries that keep no referrers of their own often forbid to delete
 	client := &auth.Client{
 		Client: &http.Client{CheckRedirect: stayEncrypted}, Cache: auth.NewCache(),
 		Header: http.Header{"User-Agent": {"fxctl"}},
@@ -101,8 +103,12 @@ func (r *Registry) Push(ctx context.Context, c *bundle.Checked, sidecar *approva
 	if err := r.repo.Manifests().Push(ctx, subject, bytes.NewReader(manifest)); err != nil {
 		return p, explain(err)
 	}
+	listed, err := r.referrers(ctx, subject)
+	if err != nil {
+		return p, err
+	}
 	for _, a := range sidecar.Attestations() {
-		if err := r.refer(ctx, subject, a); err != nil {
+		if err := r.refer(ctx, subject, a, listed); err != nil {
 			return p, err
 		}
 		p.Signatures++
@@ -115,15 +121,16 @@ func (r *Registry) Push(ctx context.Context, c *bundle.Checked, sidecar *approva
 	return p, nil
 }
 
-// refer puts one signature there, unless it is.
-func (r *Registry) refer(ctx context.Context, subject ocispec.Descriptor, a approval.Attestation) error {
+// refer puts one signature there, unless it is listed. That its manifest is there
+// would not be enough: where the list is a tag, it is written after the manifest.
+func (r *Registry) refer(ctx context.Context, subject ocispec.Descriptor, a approval.Attestation, listed []ocispec.Descriptor) error {
 	m, err := signatureManifest(subject, a)
 	if err != nil {
 		return err
 	}
 	d := describe(ocispec.MediaTypeImageManifest, m)
-	if there, err := r.repo.Manifests().Exists(ctx, d); err != nil || there {
-		return explain(err)
+	if slices.ContainsFunc(listed, func(l ocispec.Descriptor) bool { return l.Digest == d.Digest }) {
+		return nil
 	}
 	if err := r.put(ctx, ocispec.DescriptorEmptyJSON, []byte("{}")); err != nil {
 		return err

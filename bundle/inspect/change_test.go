@@ -33,7 +33,7 @@ func checked(t *testing.T, tree fs.FS) (*bundle.Checked, *inspect.Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := inspect.New(c, b.Judge(nil, approval.Policy{}, nil, time.Unix(1, 0)))
+	r, err := inspect.New(context.Background(), c, b.Judge(nil, approval.Policy{}, nil, time.Unix(1, 0)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package inspect
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -139,8 +140,10 @@ type Note struct {
 	Message string `json:"message"`
 }
 
-// New makes the report of a checked bundle.
-func New(c *bundle.Checked, d *approval.Decision) (*Report, error) {
+// New makes the report of a checked bundle. progress, which may be nil, is told
+// the bytes of each file that was looked at, ContentBytes in all; it may be
+// called by several goroutines.
+func New(ctx context.Context, c *bundle.Checked, d *approval.Decision, progress func(bytes int64)) (*Report, error) {
 	f := Facts{
 		BundleID: c.ID().String(), Name: c.Name(), Version: c.Version(), TreeSHA256: c.TreeSHA256(),
 		Encoder: c.Encoder(), FileBytes: c.Size(), Files: []File{}, Notes: []Note{},
@@ -150,7 +153,7 @@ func New(c *bundle.Checked, d *approval.Decision) (*Report, error) {
 		f.Files = append(f.Files, File{Path: e.Path, Mode: e.Mode(), Size: e.Size, SHA256: e.Digest()})
 		f.Notes = append(f.Notes, notes(e)...)
 	}
-	if err := f.scan(c.Workspace()); err != nil {
+	if err := f.scan(ctx, c, progress); err != nil {
 		return nil, err
 	}
 	federation, err := c.Federation("")

@@ -117,7 +117,7 @@ func report(t *testing.T, tree fs.FS) *inspect.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := inspect.New(c, b.Judge(nil, approval.Policy{}, nil, time.Unix(1, 0)))
+	r, err := inspect.New(context.Background(), c, b.Judge(nil, approval.Policy{}, nil, time.Unix(1, 0)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,19 @@
 package inspect
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
+	"fx/bundle"
 	"fx/bundle/inspect/content"
 	"fx/bundle/inspect/finding"
 )
@@ -44,18 +49,19 @@ type NotAnalysed struct {
 // maxMatch bounds a file in which a task's function is looked for.
 const maxMatch = 1 << 20
 
-// scan looks at every file by its content.
-func (f *Facts) scan(tree fs.FS) error {
+// scan looks at every file by its content, several side by side. progress, which
+// may be nil, is told the bytes of each file that is done.
+func (f *Facts) scan(ctx context.Context, c *bundle.Checked, progress func(int64)) error {
 	f.Dependencies, f.Imports = []Dependency{}, []string{}
 	f.Coverage = Coverage{Types: map[string]int{}, NotAnalysed: []NotAnalysed{}}
+	results, err := f.scanFiles(ctx, c, progress)
+	if err != nil {
+		return err
+	}
 	var found []finding.Finding
 	imports := map[string]bool{}
-	for i := range f.Files {
+	for i, r := range results {
 		file := &f.Files[i]
-		r, err := scanFile(tree, file.Path, file.Size)
-		if err != nil {
-			return err
-		}
 		file.Type, file.Entropy, file.Details, file.Licence = r.Type, r.Entropy, r.Details, r.Licence
 		file.Analysed, file.Reason = r.Analysed, finding.Clean(r.Reason)
 		f.Coverage.add(file, r.Members)
@@ -72,6 +78,51 @@ func (f *Facts) scan(tree fs.FS) error {
 	f.Imports = append(f.Imports, slices.Sorted(maps.Keys(imports))...)
 	return nil
 }
+
+// maxScanners bounds the files that are looked at side by side; each may hold a
+// few of them, and two frames, in memory.
+const maxScanners = 4
+
+// scanFiles returns what is known of each file, in their order. The error is
+// that of the first file that has one.
+func (f *Facts) scanFiles(ctx context.Context, c *bundle.Checked, progress func(int64)) ([]*content.File, error) {
+	results, errs := make([]*content.File, len(f.Files)), make([]error, len(f.Files))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	scanner := func() {
+		// Neighbours share a frame: a worker takes several, and keeps a frame of its own.
+		tree := c.NewWorkspace()
+		for {
+			from := int(next.Add(scanTogether)) - scanTogether
+			if from >= len(f.Files) {
+				return
+			}
+			for i := from; i < min(from+scanTogether, len(f.Files)); i++ {
+				if errs[i] = ctx.Err(); errs[i] == nil {
+					results[i], errs[i] = scanFile(tree, f.Files[i].Path, f.Files[i].Size)
+				}
+				if errs[i] != nil {
+					return
+				}
+				if progress != nil {
+					progress(f.Files[i].Size)
+				}
+			}
+		}
+	}
+	for range min(maxScanners, runtime.GOMAXPROCS(0)) {
+		running.Go(scanner)
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+const scanTogether = 32 // files
 
 func scanFile(tree fs.FS, name string, size int64) (*content.File, error) {
 	file, err := tree.Open(name)

@@ -31,7 +31,7 @@ type Outcome struct {
 }
 
 // chunk is how many certificates are made durable together.
-const chunk = 128
+const chunk = 256
 
 // SignAll is [CA.Sign] for many requests, under one lock and with one look at
 // the records; requests for one name or with one key see each other. Whatever

@@ -113,12 +113,19 @@ func Create(ctx context.Context, o CreateOptions) (ca *CA, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a CA in %q: %v", o.Dir, err)
 	}
+	var undo []func() error // keys that were made outside the folder
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+		if err == nil {
+			return
 		}
+		if _, there := os.Lstat(tmp); there == nil { // or it has its name already, and needs its keys
+			for _, u := range undo {
+				err = errors.Join(err, u())
+			}
+		}
+		err = errors.Join(err, os.RemoveAll(tmp))
 	}()
-	if err := build(ctx, tmp, o); err != nil {
+	if err := build(ctx, tmp, o, &undo); err != nil {
 		return nil, err
 	}
 	whole, err := Open(tmp, o.Now)
@@ -154,27 +161,20 @@ func place(tmp, dir string) error {
 	return nil
 }
 
-// build writes all files of a new CA into dir.
-func build(ctx context.Context, dir string, o CreateOptions) (err error) {
+// build writes all files of a new CA into dir. What it makes outside, undo
+// removes.
+func build(ctx context.Context, dir string, o CreateOptions, undo *[]func() error) error {
 	s := State{
 		Format: stateFormat, Federation: o.Federation, SKIMethod: skiMethod, KeyType: o.KeyType,
 		Domains: slices.Concat([]string{}, o.Domains), IPRanges: slices.Concat([]string{}, o.IPRanges),
 		Created: o.Now().UTC().Truncate(time.Second),
 	}
 	ca := &CA{State: s, dir: dir, now: o.Now, certs: map[Kind]*x509.Certificate{}, keys: map[Kind]crypto.Signer{}}
-	var undo []func() error
-	defer func() {
-		for _, u := range undo { // what was made outside the folder
-			if err != nil {
-				err = errors.Join(err, u())
-			}
-		}
-	}()
 	for _, k := range Kinds() {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cannot create a CA in %q: %w", o.Dir, err)
 		}
-		if err := ca.buildOne(k, o, &undo); err != nil {
+		if err := ca.buildOne(k, o, undo); err != nil {
 			return err
 		}
 	}
@@ -199,14 +199,20 @@ func build(ctx context.Context, dir string, o CreateOptions) (err error) {
 }
 
 // buildOne makes one CA's key and its certificate, and checks it.
-func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error) {
+func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) error {
 	keyType := o.KeyType
 	if k == Root {
 		keyType = identity.P384
 	}
-	if ca.keys[k], err = ca.makeKey(k, keyType, o, undo); err != nil {
-		return fmt.Errorf("cannot make the key of the %s: %w", k, err)
+	key, err := ca.makeKey(k, 1, keyType, o.HSM, o.Passphrase)
+	if err != nil {
+		return err
 	}
+	*undo = append(*undo, key.undo)
+	if err := key.store(keyFile(ca.dir, k), o.Passphrase); err != nil {
+		return err
+	}
+	ca.keys[k] = key.Signer
 	t := rootTemplate(&ca.State, 1, ca.State.Created)
 	if k != Root {
 		if t, err = issuingTemplate(&ca.State, k, 1, ca.State.Created); err != nil {
@@ -222,24 +228,6 @@ func (ca *CA) buildOne(k Kind, o CreateOptions, undo *[]func() error) (err error
 		return err
 	}
 	return nil
-}
-
-// makeKey makes a key, in the HSM if there is one, and stores it or where it is.
-func (ca *CA) makeKey(k Kind, t identity.KeyType, o CreateOptions, undo *[]func() error) (crypto.Signer, error) {
-	path := keyFile(ca.dir, k)
-	if o.HSM == "" {
-		key, err := identity.NewKey(t)
-		if err != nil {
-			return nil, err
-		}
-		return key, writeKey(path, key, o.Passphrase)
-	}
-	key, uri, remove, err := createHSM(o.HSM, "fx-"+ca.State.Federation+"-"+string(k), t, o.Passphrase)
-	if err != nil {
-		return nil, err
-	}
-	*undo = append(*undo, remove)
-	return key, writeKeyReference(path, uri)
 }
 
 // recordCreation begins the log with the CAs' own certificates.

@@ -186,21 +186,25 @@ func (ca *CA) makeList(g *generation, a *account, now time.Time, days int) (*Lis
 // certificate leaves the list when it has been expired for longer than any list
 // lives (RFC 5280 section 3.3: it must have been on one list after that).
 func entriesOf(g *generation, a *account, now time.Time) []x509.RevocationListEntry {
-	var entries []x509.RevocationListEntry
+	var serials []string // of 40 digits each: their order is that of the numbers
 	for serial, r := range a.revoked {
 		issued := a.bySerial[serial]
-		if issued == nil || r.Issuer != g.kind || max(r.Generation, 1) != g.n || now.Sub(issued.NotAfter) > MostCRLDays*day {
-			continue
+		if issued != nil && r.Issuer == g.kind && max(r.Generation, 1) == g.n && now.Sub(issued.NotAfter) <= MostCRLDays*day {
+			serials = append(serials, serial)
 		}
-		number, ok := new(big.Int).SetString(serial, 16)
-		if !ok {
+	}
+	slices.Sort(serials)
+	entries := make([]x509.RevocationListEntry, 0, len(serials))
+	for _, serial := range serials {
+		number, err := hex.DecodeString(serial)
+		if err != nil {
 			continue // bySerial holds well-formed serials only
 		}
+		r := a.revoked[serial]
 		entries = append(entries, x509.RevocationListEntry{
-			SerialNumber: number, RevocationTime: r.IssuedAt, ReasonCode: reasonCodes[r.Reason],
+			SerialNumber: new(big.Int).SetBytes(number), RevocationTime: r.IssuedAt, ReasonCode: reasonCodes[r.Reason],
 		})
 	}
-	slices.SortFunc(entries, func(x, y x509.RevocationListEntry) int { return x.SerialNumber.Cmp(y.SerialNumber) })
 	return entries
 }
 
@@ -242,7 +246,10 @@ func (ca *CA) publish(lists []*List, a *account) error {
 			return err
 		}
 	}
-	return ca.writeChains(a)
+	if len(crls) == 0 {
+		return ca.writeChains(a)
+	}
+	return ca.writeAll(ca.answer(a, crls))
 }
 
 // writeChains writes the chain files and [UpdateFile] anew, after what the
@@ -252,7 +259,10 @@ func (ca *CA) writeChains(a *account) error {
 	if err != nil {
 		return err
 	}
-	all := answer(nil)
+	return ca.writeAll(*answer(nil))
+}
+
+func (ca *CA) writeAll(all identity.Answer) error {
 	for name, data := range map[string][]byte{
 		identity.ChainFile:        identity.EncodeCertificates(all.NetworkChain()...),
 		identity.SigningChainFile: identity.EncodeCertificates(all.SigningChain()...),

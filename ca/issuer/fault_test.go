@@ -3,14 +3,13 @@
 package issuer
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,78 +34,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// acts are what a CA does that outlives the process.
-var acts = map[string]struct {
-	do    func(dir string) error
-	old   bool // the CA is one of an older version, without a log
-	least int  // moments that there are at least
-}{
-	"init": {do: func(dir string) error {
-		_, err := Create(context.Background(), CreateOptions{Dir: filepath.Join(dir, "ca"), Federation: "fed.example.org"})
-		return err
-	}, least: 40},
-	"sign":    {do: signOne, least: 10},
-	"migrate": {do: signOne, old: true, least: 7},
-	"revoke": {do: func(dir string) error {
-		return recordMore(dir, func(serial string) []*Record {
-			return []*Record{{Format: recordFormat, Kind: KindRevoked, Serial: serial, Issuer: Network, Reason: "keyCompromise", Federation: "fed.example.org", IssuedAt: then}}
-		})
-	}, least: 5},
-	"crl": {do: func(dir string) error {
-		err := recordMore(dir, func(string) []*Record {
-			return []*Record{{Format: recordFormat, Kind: KindCRL, Issuer: Network, Number: 1, Federation: "fed.example.org", IssuedAt: then}}
-		})
-		return errors.Join(err, identity.ReplaceFile(filepath.Join(dir, "list.pem"), []byte("a list"), 0o644))
-	}, least: 10},
-	"batch": {do: func(dir string) error {
-		return recordMore(dir, func(string) (records []*Record) {
-			for i := range 100 {
-				records = append(records, &Record{Format: recordFormat, Kind: KindCRL, Issuer: Signing, Number: int64(i + 1), Federation: "fed.example.org", IssuedAt: then})
-			}
-			return records
-		})
-	}, least: 5},
-}
-
-// signOne signs as `fxctl ca sign` does: the answer is written last.
-func signOne(dir string) error {
-	ca, err := Open(filepath.Join(dir, "ca"), nil)
-	if err != nil {
-		return err
-	}
-	if err := ca.Unlock(Network, nil); err != nil {
-		return err
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "csr"))
-	if err != nil {
-		return err
-	}
-	req, err := ParseRequest(data)
-	if err != nil {
-		return err
-	}
-	issued, err := ca.Sign(context.Background(), req, identity.Identity{Role: identity.Collaborator}, Options{Replace: true})
-	if err != nil {
-		return err
-	}
-	return identity.CreateFile(filepath.Join(dir, "answer"), issued.Answer.Encode(), 0o644)
-}
-
-func recordMore(dir string, make func(serial string) []*Record) error {
-	ca, err := Open(filepath.Join(dir, "ca"), nil)
-	if err != nil {
-		return err
-	}
-	if err := ca.Unlock(Network, nil); err != nil {
-		return err
-	}
-	records, err := ca.Records()
-	if err != nil {
-		return err
-	}
-	return ca.appendRecords(make(records[0].Serial)...)
-}
-
 func TestKilledAtEveryMoment(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -117,7 +44,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 			t.Parallel()
 			before := t.TempDir()
 			if name != "init" {
-				prepare(t, before, act.old)
+				prepare(t, before, act)
 			}
 			n := 1
 			for ; ; n++ {
@@ -145,7 +72,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 }
 
 // prepare makes a CA that has signed once, and a request.
-func prepare(t *testing.T, dir string, old bool) {
+func prepare(t *testing.T, dir string, a act) {
 	t.Helper()
 	if err := acts["init"].do(dir); err != nil {
 		t.Fatal(err)
@@ -154,8 +81,12 @@ func prepare(t *testing.T, dir string, old bool) {
 	if err := errors.Join(signOne(dir), os.Remove(filepath.Join(dir, "answer")), os.Remove(filepath.Join(dir, "csr"))); err != nil {
 		t.Fatal(err)
 	}
-	writeRequest(t, dir, "site-1")
-	if old {
+	name := a.name
+	if name == "" {
+		name = "site-1"
+	}
+	writeRequest(t, dir, name)
+	if a.old {
 		makeOld(t, filepath.Join(dir, "ca"))
 	}
 }
@@ -205,24 +136,53 @@ func makeOld(t *testing.T, dir string) {
 // checkSurvivor is what must hold wherever the process died: the CA opens, its
 // log verifies, no serial stands twice, what was handed out is recorded, and the
 // act can be done again.
-func checkSurvivor(t *testing.T, when, dir, act string) {
+func checkSurvivor(t *testing.T, when, dir, name string) {
+	t.Helper()
+	if _, err := os.Lstat(filepath.Join(dir, "ca")); name == "init" && errors.Is(err, fs.ErrNotExist) {
+		if err := acts["init"].do(dir); err != nil {
+			t.Errorf("%s: a CA cannot be made any more: %v", when, err)
+		}
+		return
+	}
+	records := checkAccount(t, when, dir, name == "migrate")
+	checkHandedOut(t, when, dir, records)
+	if n := len(records); name == "batch" && n != 4 && n != 104 {
+		t.Errorf("%s: %d records: a part of a batch", when, n)
+	}
+	again := acts[name].again
+	if again == nil {
+		return
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "answer")), again(dir)); err != nil {
+		t.Errorf("%s: it cannot be done any more: %v", when, err)
+		return
+	}
+	when += ", then done again"
+	checkHandedOut(t, when, dir, checkAccount(t, when, dir, false))
+	checkPublished(t, when, dir)
+	if _, err := os.Lstat(filepath.Join(dir, "ca", issuedDir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: the old records are still in use", when)
+	}
+}
+
+// checkAccount judges everything that was recorded.
+func checkAccount(t *testing.T, when, dir string, old bool) []*Record {
 	t.Helper()
 	ca, err := Open(filepath.Join(dir, "ca"), nil)
-	if act == "init" {
-		_, there := os.Lstat(filepath.Join(dir, "ca"))
-		if errors.Is(there, fs.ErrNotExist) {
-			if err := acts["init"].do(dir); err != nil {
-				t.Errorf("%s: a CA cannot be made any more: %v", when, err)
-			}
-			return
-		}
-	}
 	if err != nil {
 		t.Fatalf("%s: the CA does not open: %v", when, err)
 	}
 	records, err := ca.Records()
 	if err != nil {
 		t.Fatalf("%s: the log cannot be read: %v", when, err)
+	}
+	if _, err := ca.CheckRecords(); err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+	for _, k := range Kinds() {
+		if err := ca.Unlock(k, nil); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
 	}
 	serials := map[string]bool{}
 	for _, r := range records {
@@ -231,40 +191,91 @@ func checkSurvivor(t *testing.T, when, dir, act string) {
 		}
 		serials[r.Serial] = true
 	}
-	if l, err := ca.Log(); err == nil {
-		if err := l.Audit(); err != nil {
-			t.Errorf("%s: %v", when, err)
-		}
-	} else if act != "migrate" {
+	l, err := ca.Log()
+	if err == nil {
+		err = l.Audit()
+	} else if old {
+		err = nil
+	}
+	if err != nil {
 		t.Errorf("%s: %v", when, err)
 	}
-	if data, err := os.ReadFile(filepath.Join(dir, "answer")); err == nil {
-		a, err := identity.ParseAnswer(data)
-		if err != nil {
-			t.Fatalf("%s: half an answer was handed out: %v", when, err)
+	return records
+}
+
+// checkHandedOut compares what others can have with what is recorded.
+func checkHandedOut(t *testing.T, when, dir string, records []*Record) {
+	t.Helper()
+	certs, lists := map[string]bool{}, map[string]bool{}
+	for _, r := range records {
+		certs[string(r.Certificate)], lists[r.Digest] = true, true
+	}
+	answer := func(file string, parse func([]byte) (*identity.Answer, error)) {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			return
 		}
-		if last := records[len(records)-1]; !bytes.Equal(last.Certificate, a.Leaf.Raw) {
-			t.Errorf("%s: a certificate was handed out and not recorded", when)
+		a, err := parse(data)
+		if err != nil {
+			t.Fatalf("%s: half of %s was written: %v", when, file, err)
+		}
+		all := slices.Concat(a.Roots, a.Links, a.Network, a.Signing)
+		if a.Leaf != nil {
+			all = append(all, a.Leaf)
+		}
+		for _, c := range all {
+			if !certs[string(c.Raw)] {
+				t.Errorf("%s: a certificate of %s was handed out in %s and not recorded", when, c.Subject, file)
+			}
+		}
+		for _, l := range a.CRLs {
+			if !lists[identity.Fingerprint(l.Raw)] {
+				t.Errorf("%s: a revocation list of %s was handed out in %s and not recorded", when, l.Issuer, file)
+			}
 		}
 	}
-	if act == "init" {
+	answer("answer", identity.ParseAnswer)
+	answer("ca/"+UpdateFile, identity.ParseUpdate)
+	files, err := filepath.Glob(filepath.Join(dir, "ca", "*.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if data, err := os.ReadFile(f); err != nil || !lists[identity.Fingerprint(data)] {
+			t.Errorf("%s: the revocation list %q is not recorded (%v)", when, f, err)
+		}
+	}
+}
+
+// checkPublished requires that what participants are sent is complete.
+func checkPublished(t *testing.T, when, dir string) {
+	t.Helper()
+	ca := mustOpen(t, dir)
+	lists, err := ca.Lists()
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	for _, l := range lists {
+		if l.Problem != "" || l.Pending > 0 {
+			t.Errorf("%s: the list of the %s: %d pending, %s", when, l.Issuer, l.Pending, l.Problem)
+		}
+	}
+	if current, err := ca.UpdateIsCurrent(); !current || err != nil {
+		t.Errorf("%s: %s is not what the CA is now (%v)", when, UpdateFile, err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "ca", UpdateFile))
+	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	_ = os.Remove(filepath.Join(dir, "answer"))
-	if act == "sign" || act == "migrate" {
-		defer func() {
-			if _, err := os.Lstat(filepath.Join(dir, "ca", issuedDir)); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s: the old records are still in use", when)
-			}
-		}()
-		if err := signOne(dir); err != nil {
-			t.Errorf("%s: cannot sign any more: %v", when, err)
+	update, err := identity.ParseUpdate(data)
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	for _, k := range Kinds() {
+		sent := slices.Concat(update.Roots, update.Network, update.Signing)
+		if c := ca.Certificate(k); !slices.ContainsFunc(sent, c.Equal) {
+			t.Errorf("%s: the newest certificate of the %s is not in %s", when, k, UpdateFile)
 		}
-		if l, err := mustOpen(t, dir).Log(); err != nil || l.Audit() != nil {
-			t.Errorf("%s: after signing again: %v", when, err)
-		}
-	} else if n := len(records); act == "batch" && n != 4 && n != 104 {
-		t.Errorf("%s: %d records: a part of a batch", when, n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"fx/ca/identity"
@@ -92,6 +93,21 @@ func keyReference(path string) (string, error) {
 		return "", identity.Invalidf("cannot use %q: it does not say where in an HSM the key is", path)
 	}
 	return uri, nil
+}
+
+// tokenOf is the token in which the key of a key file is; "" if it is in none.
+func tokenOf(path string) (string, error) {
+	uri, err := keyReference(path)
+	if err != nil || uri == "" {
+		return "", err
+	}
+	attributes := strings.Split(strings.TrimPrefix(uri, hsmScheme), ";")
+	attributes = slices.DeleteFunc(attributes, func(a string) bool { return strings.HasPrefix(a, "id=") || strings.HasPrefix(a, "object=") })
+	token := hsmScheme + strings.Join(attributes, ";")
+	if err := CheckHSM(token); err != nil {
+		return "", fmt.Errorf("cannot use %q: %w", path, err)
+	}
+	return token, nil
 }
 
 var pinAttribute = regexp.MustCompile(`pin-(value|source)=[^&;\s"]*`)

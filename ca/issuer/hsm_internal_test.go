@@ -81,3 +81,26 @@ func TestKeyReference(t *testing.T) {
 		}
 	}
 }
+
+// A key in an HSM gets its successor in the token where it is itself.
+func TestTokenOfAKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "private", "network-ca.key")
+	if err := writeKeyReference(path, "pkcs11:module-path=/m.so;token=fx;id=00ff;object=fx-fed.example.org-network-ca"); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := tokenOf(path); err != nil || token != "pkcs11:module-path=/m.so;token=fx" {
+		t.Errorf("got %q, %v", token, err)
+	}
+	if err := os.WriteFile(path, []byte("pkcs11:id=00ff;object=x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokenOf(path); !errors.Is(err, identity.ErrInvalid) {
+		t.Errorf("a key in no token: got %v", err)
+	}
+	if err := os.WriteFile(path, []byte("-----BEGIN PRIVATE KEY-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := tokenOf(path); err != nil || token != "" {
+		t.Errorf("a key in a file: got %q, %v", token, err)
+	}
+}

@@ -29,6 +29,35 @@ func CheckPassphrase(p []byte) error {
 	return nil
 }
 
+// newKey is a CA key that was just made and that no file knows yet.
+type newKey struct {
+	crypto.Signer
+	uri  string       // where it is in an HSM; "" if it is in memory only
+	undo func() error // removes it from there
+}
+
+// makeKey makes the key of a generation, in the token if one is named.
+func (ca *CA) makeKey(k Kind, n int, t identity.KeyType, token string, passphrase []byte) (key *newKey, err error) {
+	key = &newKey{undo: func() error { return nil }}
+	if token == "" {
+		key.Signer, err = identity.NewKey(t)
+	} else {
+		key.Signer, key.uri, key.undo, err = createHSM(token, "fx-"+ca.State.Federation+"-"+keyName(k, n), t, passphrase)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the key of the %s: %w", k, err)
+	}
+	return key, nil
+}
+
+// store writes the key, or where it is.
+func (k *newKey) store(path string, passphrase []byte) error {
+	if k.uri != "" {
+		return writeKeyReference(path, k.uri)
+	}
+	return writeKey(path, k.Signer, passphrase)
+}
+
 // writeKey stores a CA key as PKCS#8, encrypted under passphrase unless that is
 // nil (PBES2: PBKDF2-HMAC-SHA256 with 600,000 rounds, AES-256-CBC). The bytes go
 // through our own writer: pemutil's follows links and keeps old modes.

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -116,6 +117,28 @@ func (ca *CA) Lists() ([]ListState, error) {
 		states = append(states, s)
 	}
 	return states, nil
+}
+
+// UpdateIsCurrent reports whether the file that participants import says what the
+// CA is now. It does not if a rotation or a list was interrupted before its end,
+// or if a CA has ended since. A CA that has published nothing yet needs no file.
+func (ca *CA) UpdateIsCurrent() (bool, error) {
+	a, err := ca.openAccount()
+	if err != nil {
+		return false, err
+	}
+	data, err := identity.ReadFile(filepath.Join(ca.dir, UpdateFile), 2*identity.MaxCRL)
+	if errors.Is(err, fs.ErrNotExist) {
+		return len(a.lists) == 0 && len(ca.State.Generations) == 0, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	answer, err := ca.answers(a)
+	if err != nil {
+		return false, err
+	}
+	return bytes.Equal(data, answer(nil).Encode()), nil
 }
 
 // CheckRecords judges the account itself: every record of a certificate says

@@ -80,19 +80,41 @@ func (ca *CA) absorb() error {
 	if err := b.log.Checkpoint().Verify(keys); err != nil {
 		return fmt.Errorf("cannot trust the log of CA %q: %w", ca.dir, err)
 	}
-	for _, data := range b.log.Records()[len(b.records):] {
-		r, err := parseRecord(data)
-		if err == nil && b.ids[r.id()] {
-			err = identity.Untrustedf("%s was recorded before", r)
-		}
-		if err != nil {
-			ca.book = nil // what was half read is not used
-			return identity.Invalidf("cannot use record %d of the log: %w", len(b.records), err)
-		}
-		b.ids[r.id()] = true
-		b.records = append(b.records, r)
+	records, i, err := parseRecords(b.log.Records()[len(b.records):])
+	if err == nil {
+		i, err = b.enter(records)
 	}
+	if err != nil {
+		ca.book = nil // what was half read is not used
+		return identity.Invalidf("cannot use record %d of the log: %w", len(b.records)+i, err)
+	}
+	b.records = append(b.records, records...)
 	return nil
+}
+
+// enter takes the ids of records that the log has; an error is of record i.
+func (b *book) enter(records []*Record) (i int, err error) {
+	for i, r := range records {
+		id := r.id()
+		if b.ids[id] {
+			return i, identity.Untrustedf("%s was recorded before", r)
+		}
+		b.ids[id] = true
+	}
+	return 0, nil
+}
+
+// parseRecords reads records on all processors; the error is of the first, i,
+// that cannot be read.
+func parseRecords(lines [][]byte) (records []*Record, i int, err error) {
+	records, errs := make([]*Record, len(lines)), make([]error, len(lines))
+	parallel(len(lines), func(i int) { records[i], errs[i] = parseRecord(lines[i]) })
+	for i, err := range errs {
+		if err != nil {
+			return nil, i, err
+		}
+	}
+	return records, 0, nil
 }
 
 // appendRecords is the one way into the account: all records or none, one sync
@@ -110,21 +132,25 @@ func (ca *CA) appendRecords(records ...*Record) error {
 	if ca.book.old {
 		old = ca.book.records
 	}
-	var lines [][]byte
+	all := slices.Concat(old, records)
 	fresh := map[string]bool{}
-	for _, r := range slices.Concat(old, records) {
+	for _, r := range all {
 		if id := r.id(); ca.book.ids[id] || fresh[id] {
 			return fmt.Errorf("cannot record %s: it was recorded before", r)
 		}
 		fresh[r.id()] = true
-		data, err := r.encode()
-		if err == nil {
-			_, err = parseRecord(data)
+	}
+	lines, errs := make([][]byte, len(all)), make([]error, len(all))
+	parsed := make([]*Record, len(all))
+	parallel(len(all), func(i int) {
+		if lines[i], errs[i] = all[i].encode(); errs[i] == nil {
+			parsed[i], errs[i] = parseRecord(lines[i]) // what is written can be read
 		}
+	})
+	for i, err := range errs {
 		if err != nil {
-			return fmt.Errorf("cannot record %s: %w", r, err)
+			return fmt.Errorf("cannot record %s: %w", all[i], err)
 		}
-		lines = append(lines, data)
 	}
 	signer, err := ca.logSigner(records[0].Issuer)
 	if err != nil {
@@ -142,7 +168,11 @@ func (ca *CA) appendRecords(records ...*Record) error {
 	if err := os.Rename(issued, issued+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot put the records away that are in the log now: %v", err)
 	}
-	return ca.absorb()
+	if _, err := ca.book.enter(parsed); err != nil {
+		return err
+	}
+	ca.book.records = append(ca.book.records, parsed...)
+	return nil
 }
 
 // logSigner is an open CA key as a signer of checkpoints.

@@ -51,13 +51,9 @@ func ParseLog(data []byte, root string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	var records []*Record
-	for i, data := range ml.Records() {
-		r, err := parseRecord(data)
-		if err != nil {
-			return nil, identity.Invalidf("cannot use record %d of the log: %w", i, err)
-		}
-		records = append(records, r)
+	records, i, err := parseRecords(ml.Records())
+	if err != nil {
+		return nil, identity.Invalidf("cannot use record %d of the log: %w", i, err)
 	}
 	l, err := newLog(ml, records)
 	if err != nil {

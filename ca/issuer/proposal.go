@@ -127,13 +127,18 @@ func encodeLine(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decodeLine reads what encodeLine writes, and proves it by encoding again.
+// decodeLine reads what encodeLine writes, and proves it by encoding again: what
+// is unknown, repeated or follows does not come back. v must be a zero value. A
+// log has many lines, so only what is wrong is read by the slower decoder, which
+// says where.
 func decodeLine(name string, data []byte, limit int, v any) error {
+	if len(data) <= limit && json.Unmarshal(data, v) == nil {
+		if again, err := encodeLine(v); err == nil && bytes.Equal(again, data) {
+			return nil
+		}
+	}
 	if err := schema.DecodeJSON(name, data, limit, v); err != nil {
 		return err
 	}
-	if again, err := encodeLine(v); err != nil || !bytes.Equal(again, data) {
-		return identity.Invalidf("the JSON is not in canonical form (member order, white space, escapes)")
-	}
-	return nil
+	return identity.Invalidf("the JSON is not in canonical form (member order, white space, escapes)")
 }

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"fx/ca/identity"
@@ -103,6 +104,9 @@ func parseRecord(data []byte) (*Record, error) {
 }
 
 func (r *Record) check() error {
+	if strings.Trim(r.Serial, "0123456789abcdef") != "" {
+		return identity.Invalidf("its serial %q is not in hexadecimal digits", r.Serial)
+	}
 	switch r.Kind {
 	case KindIssued:
 		if len(r.Serial) != 40 || len(r.Certificate) == 0 {

@@ -40,6 +40,8 @@ type planned struct {
 // without comparing a fingerprint again. passphrase opens the keys and encrypts the new
 // one; nil stores it in clear, which is refused if the CA's keys are encrypted.
 //
+// The key of a CA that is in an HSM gets its successor in the same token.
+//
 // The new generation counts once ca.json says so, which is written last.
 func (ca *CA) Rotate(ctx context.Context, k Kind, passphrase []byte) (*Rotation, error) {
 	unlock, err := ca.lock()
@@ -51,12 +53,17 @@ func (ca *CA) Rotate(ctx context.Context, k Kind, passphrase []byte) (*Rotation,
 	if err != nil {
 		return nil, err
 	}
-	locked, err := keyIsEncrypted(generationKeyFile(ca.dir, k, ca.State.generationOf(k)))
+	was := generationKeyFile(ca.dir, k, ca.State.generationOf(k))
+	locked, err := keyIsEncrypted(was)
 	if err != nil {
 		return nil, err
 	}
 	if !locked {
 		passphrase = nil
+	}
+	token, err := tokenOf(was)
+	if err != nil {
+		return nil, err
 	}
 	if err := ca.unlock(ca.current(k), passphrase); err != nil { // or the new key would lie under another passphrase
 		return nil, err
@@ -73,24 +80,27 @@ func (ca *CA) Rotate(ctx context.Context, k Kind, passphrase []byte) (*Rotation,
 	if k == Root {
 		keyType = identity.P384
 	}
-	key, err := identity.NewKey(keyType)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the key of the %s: %v", k, err)
-	}
-	plan, err := ca.planRotation(k, n, key, a, now)
+	key, err := ca.makeKey(k, n, keyType, token, passphrase)
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("cannot rotate the %s: %w", k, err)
+	plan, err := ca.planRotation(k, n, key.Signer, a, now)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("cannot rotate the %s: %w", k, ctx.Err())
 	}
-	if err := ca.storeRotation(k, n, key, passphrase, plan, now); err != nil {
+	if err == nil {
+		err = ca.storeRotation(k, n, key, passphrase, plan, now)
+	}
+	if err != nil {
+		return nil, errors.Join(err, key.undo())
+	}
+	if err := ca.finishRotation(k, n); err != nil { // it may count already: the key stays
 		return nil, err
 	}
 	if err := ca.reload(); err != nil {
 		return nil, err
 	}
-	ca.current(k).key, ca.keys[k] = key, key
+	ca.current(k).key, ca.keys[k] = key.Signer, key.Signer
 	r := &Rotation{Kind: k, Generation: n}
 	for _, p := range plan {
 		r.Certificates = append(r.Certificates, p.cert)
@@ -190,8 +200,8 @@ func (ca *CA) certifyCA(k Kind, n int, pub crypto.PublicKey, root *x509.Certific
 	return c, lintCA(c, root, &ca.State, k, n)
 }
 
-// storeRotation writes records, key, certificates and state, in this order.
-func (ca *CA) storeRotation(k Kind, n int, key crypto.Signer, passphrase []byte, plan []planned, now time.Time) error {
+// storeRotation writes records, key and certificates, in this order.
+func (ca *CA) storeRotation(k Kind, n int, key *newKey, passphrase []byte, plan []planned, now time.Time) error {
 	var records []*Record
 	for _, p := range plan {
 		r := newRecord(p.cert, Root, now)
@@ -204,7 +214,7 @@ func (ca *CA) storeRotation(k Kind, n int, key crypto.Signer, passphrase []byte,
 	if err := ca.removeLeftovers(k, n, plan); err != nil {
 		return err
 	}
-	if err := writeKey(generationKeyFile(ca.dir, k, n), key, passphrase); err != nil {
+	if err := key.store(generationKeyFile(ca.dir, k, n), passphrase); err != nil {
 		return err
 	}
 	for _, p := range plan {
@@ -212,12 +222,14 @@ func (ca *CA) storeRotation(k Kind, n int, key crypto.Signer, passphrase []byte,
 			return err
 		}
 	}
-	if err := ca.appendRecords(&Record{
+	return ca.appendRecords(&Record{
 		Format: recordFormat, Kind: KindRotated, Issuer: k, Generation: n, Name: string(k), Federation: ca.State.Federation,
 		Key: keyHash(plan[0].cert.RawSubjectPublicKeyInfo), IssuedAt: now,
-	}); err != nil {
-		return err
-	}
+	})
+}
+
+// finishRotation writes the state that counts the new generation.
+func (ca *CA) finishRotation(k Kind, n int) error {
 	s := ca.State
 	s.Generations = maps.Clone(s.Generations)
 	if s.Generations == nil {

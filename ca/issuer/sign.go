@@ -49,22 +49,28 @@ func newRecord(c *x509.Certificate, issuer Kind, now time.Time) *Record {
 // in each. Older and newer generations of the CAs are in it, so that old and
 // new participants understand each other while a rotation is under way.
 func (ca *CA) answers(a *account) (func(leaf *x509.Certificate) *identity.Answer, error) {
-	now := ca.now()
-	common := identity.Answer{
-		Roots: ca.usable(Root, a, now), Links: ca.links(),
-		Network: ca.usable(Network, a, now), Signing: ca.usable(Signing, a, now),
-	}
 	path := filepath.Join(ca.dir, identity.CRLFile)
 	data, err := identity.ReadFile(path, identity.MaxCRL)
+	var crls []*x509.RevocationList
 	if err == nil {
-		common.CRLs, err = identity.ParseCRLs(data)
+		crls, err = identity.ParseCRLs(data)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot add revocation lists %q: %w", path, err)
 	}
+	common := ca.answer(a, crls)
 	return func(leaf *x509.Certificate) *identity.Answer {
 		answer := common
 		answer.Leaf = leaf
 		return &answer
 	}, nil
+}
+
+// answer is what every answer has: all but the certificate.
+func (ca *CA) answer(a *account, crls []*x509.RevocationList) identity.Answer {
+	now := ca.now()
+	return identity.Answer{
+		Roots: ca.usable(Root, a, now), Links: ca.links(),
+		Network: ca.usable(Network, a, now), Signing: ca.usable(Signing, a, now), CRLs: crls,
+	}
 }

@@ -148,7 +148,7 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	if found := checked.ID().String(); o.id != "" && found != o.id {
 		return nil, identity.Untrustedf("cannot sign a review of %q: it is the bundle %s, not %s, which was inspected", o.file, found, o.id)
 	}
-	report, err := inspect.New(checked, judges.decide(checked.Bundle, now))
+	report, err := analyse(c, o.file, checked, judges.decide(checked.Bundle, now))
 	if err != nil {
 		return nil, err
 	}

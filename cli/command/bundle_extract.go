@@ -66,37 +66,34 @@ func runBundleExtract(c *cli.Context, o bundleExtractOptions) (r *bundleExtractR
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	r = &bundleExtractResult{File: o.file, Folder: o.dir, BundleID: b.ID().String()}
-	contents, err := r.prove(c, b, judges, o.unapproved)
-	if err != nil {
+	if err := r.extract(c, b, judges, o); err != nil {
 		return nil, fmt.Errorf("cannot extract bundle %q: %w", o.file, err)
 	}
-	console := ui.From(c)
-	progress := console.Progress("extracting "+filepath.Base(o.file), b.ContentSize())
-	err = contents.Extract(c.Context, o.dir, progress.Add)
-	progress.Close()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range contents.Files() {
+	for _, f := range b.Files() {
 		r.Files++
 		r.Bytes += f.Size
 	}
 	return r, nil
 }
 
-// prove verifies the bundle, or, if that was asked for by name and there is no
-// approval, checks its integrity alone.
-func (r *bundleExtractResult) prove(c *cli.Context, b *bundle.Bundle, j *judges, unapproved bool) (*bundle.Checked, error) {
+// extract verifies the bundle, or, if that was asked for by name and there is no
+// approval, checks its integrity alone; either way while it writes.
+func (r *bundleExtractResult) extract(c *cli.Context, b *bundle.Bundle, j *judges, o bundleExtractOptions) error {
 	now := time.Now()
-	if r.Approved = j.decide(b, now).Approved; !r.Approved && unapproved {
-		ui.From(c).Warnf("bundle %q is NOT APPROVED: read its files, do not run them", r.File)
-		return b.Check(c.Context, nil)
+	r.Approved = j.decide(b, now).Approved
+	console := ui.From(c)
+	unapproved := !r.Approved && o.unapproved
+	if unapproved {
+		console.Warnf("bundle %q is NOT APPROVED: read its files, do not run them", r.File)
 	}
-	v, err := b.Verify(c.Context, j.anchors, j.policy, j.sidecar, now)
-	if err != nil {
-		return nil, err
+	progress := console.Progress("extracting "+filepath.Base(o.file), b.ContentSize())
+	defer progress.Close()
+	if unapproved {
+		_, err := b.Extract(c.Context, o.dir, progress.Add)
+		return err
 	}
-	return &v.Checked, nil
+	_, err := b.VerifyAndExtract(c.Context, j.anchors, j.policy, j.sidecar, now, o.dir, progress.Add)
+	return err
 }
 
 // Text is the result for people.

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"fx/bundle"
+	"fx/bundle/approval"
 	"fx/bundle/inspect"
 	"fx/cli/ui"
 )
@@ -91,11 +92,22 @@ func reportOf(c *cli.Context, o bundleInspectOptions) (*bundle.Checked, *inspect
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := inspect.New(checked, judges.decide(checked.Bundle, time.Now()))
+	r, err := analyse(c, o.file, checked, judges.decide(checked.Bundle, time.Now()))
 	if err != nil {
 		return nil, nil, errors.Join(err, checked.Close())
 	}
 	return checked, r, nil
+}
+
+// analyse makes the report, with progress.
+func analyse(c *cli.Context, file string, checked *bundle.Checked, d *approval.Decision) (*inspect.Report, error) {
+	var size int64
+	for _, f := range checked.Files() {
+		size += f.Size
+	}
+	progress := ui.From(c).Progress("analysing "+filepath.Base(file), size)
+	defer progress.Close()
+	return inspect.New(c.Context, checked, d, progress.Add)
 }
 
 // maxNeighbours bounds how many bundles of a folder are looked at.

@@ -34,7 +34,7 @@ and fingerprint of everybody expected, as YAML, JSON or CSV. Examples:
 			&cli.StringFlag{Name: "name", Usage: "name that the request must have"},
 			&cli.StringFlag{Name: "fingerprint", Usage: "fingerprint that the requester said (SHA-256 of the request, or OpenFL's SHA-384)"},
 			&cli.IntFlag{Name: "days", Usage: "lifetime in days", DefaultText: "365"},
-			&cli.StringSliceFlag{Name: "approval", Usage: "a reviewer's approval in `FILE` (may be repeated): fxctl ca approve", TakesFile: true},
+			&cli.StringSliceFlag{Name: "approval", Usage: "a reviewer's approval in `FILE` (may be repeated; with --roster also a folder of them): fxctl ca approve", TakesFile: true},
 			&cli.BoolFlag{Name: "replace", Usage: "issue although the name has a certificate, or this request was answered"},
 			&cli.BoolFlag{Name: "clamp", Usage: "shorten the lifetime to the CA's own instead of refusing"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the answer to `FILE` (default: NAME.answer; - is standard output)", TakesFile: true},

@@ -34,6 +34,10 @@ func batchAction(c *cli.Context, dir string) (ui.Result, error) {
 		console: ui.From(c), requests: dir, roster: c.String("roster"), dir: c.String("ca"), output: c.String("output"),
 		passphraseFile: c.String("passphrase-file"), sign: signOptions(c),
 	}
+	var err error
+	if o.approvals, err = approvalsByRequest(o.console, c.StringSlice("approval")); err != nil {
+		return nil, err
+	}
 	if c.IsSet("days") && o.sign.Days < 1 {
 		return nil, ui.Usagef("--days is at least 1; found %d", o.sign.Days)
 	}
@@ -55,6 +59,7 @@ type batchOptions struct {
 	output         string
 	passphraseFile string
 	sign           issuer.Options
+	approvals      map[string][]fileOfApproval // by the request's fingerprint
 }
 
 // batchRow is what became of one request, or of one line of the roster.
@@ -158,12 +163,13 @@ func (b *batch) read(roster []issuer.Expected) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]string{}
+	seen, present := map[string]string{}, map[string]bool{}
+	var before []int // rows that were answered before
 	for _, e := range entries {
 		row := batchRow{File: e.Name()}
 		req, expected, err := b.readOne(filepath.Join(b.o.requests, e.Name()), index)
 		if req != nil {
-			row.Name, row.Role = req.CSR.Subject.CommonName, expected.Role
+			row.Name, row.Role, present[req.Fingerprint] = req.CSR.Subject.CommonName, expected.Role, true
 		}
 		if err == nil && seen[req.Fingerprint] != "" {
 			err = issuer.Refusals{{ID: "csr-repeated", Message: fmt.Sprintf("it is the same request as %q", seen[req.Fingerprint])}}
@@ -177,10 +183,8 @@ func (b *batch) read(roster []issuer.Expected) error {
 		issued := answered(req)
 		if issued != nil && !b.o.sign.Replace && string(issued.Record.Role) == expected.Role && issued.Record.Name == expected.Name {
 			row.Status, row.issued = rowAnswered, issued
+			before = append(before, len(b.rows))
 			b.rows = append(b.rows, row)
-			if err := b.write([]int{len(b.rows) - 1}); err != nil {
-				return err
-			}
 			continue
 		}
 		if _, err := os.Lstat(b.answer(e.Name())); err == nil && !b.o.sign.Replace {
@@ -190,11 +194,20 @@ func (b *batch) read(roster []issuer.Expected) error {
 		}
 		options := b.o.sign
 		options.Fingerprint = req.Fingerprint // compared: it is how the line was found
+		options.Approvals = b.approvalsOf(req)
 		b.jobs = append(b.jobs, issuer.Job{
 			Request: req, Approved: identity.Identity{Role: identity.Role(expected.Role), Name: expected.Name}, Options: options,
 		})
 		b.row = append(b.row, len(b.rows))
 		b.rows = append(b.rows, row)
+	}
+	if err := b.checkApprovals(present); err != nil {
+		return err
+	}
+	for rows := range slices.Chunk(before, 256) { // not all of the answers are in memory at once
+		if err := b.write(rows); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -252,31 +265,6 @@ func (b *batch) handOut(done []issuer.Outcome) error {
 		rows = append(rows, i)
 	}
 	return b.write(rows)
-}
-
-// answer is where the answer to a request of the folder goes.
-func (b *batch) answer(file string) string {
-	return filepath.Join(b.o.output, strings.TrimSuffix(file, filepath.Ext(file))+".answer")
-}
-
-// write puts answers in place; those of an earlier run stay.
-func (b *batch) write(rows []int) error {
-	var files []identity.NewFile
-	for _, i := range rows {
-		row := &b.rows[i]
-		row.Serial, row.NotAfter, row.Answer = row.issued.Record.Serial, row.issued.Certificate.NotAfter, b.answer(row.File)
-		data := row.issued.Answer.Encode()
-		_, err := os.Lstat(row.Answer)
-		switch {
-		case err != nil:
-			files = append(files, identity.NewFile{Path: row.Answer, Data: data})
-		case row.Status == rowSigned: // --replace
-			if err := identity.ReplaceFile(row.Answer, data, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	return identity.CreateFiles(files, 0o644)
 }
 
 func (r *batchRow) refuse(err error) {

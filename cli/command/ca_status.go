@@ -50,7 +50,7 @@ type caStatusOptions struct {
 
 // statusLine is one thing that was looked at.
 type statusLine struct {
-	What      string    `json:"what"` // ca, certificate, crl, records
+	What      string    `json:"what"` // ca, certificate, crl, update, records
 	Name      string    `json:"name"`
 	Until     time.Time `json:"until,omitzero"`
 	Attention bool      `json:"attention"`
@@ -88,6 +88,13 @@ func runCAStatus(_ context.Context, o caStatusOptions) (*caStatusResult, error) 
 	r.cas(ca, o.now)
 	if err := r.lists(ca, o.now); err != nil {
 		return nil, err
+	}
+	current, err := ca.UpdateIsCurrent()
+	if err != nil {
+		return nil, err
+	}
+	if !current {
+		r.add(statusLine{What: "update", Name: issuer.UpdateFile, Attention: true, Message: "is not what the CA is now; fxctl ca crl"})
 	}
 	r.participants(entries, o)
 	r.add(statusLine{What: "records", Name: o.dir, Message: fmt.Sprintf("%d, each as it should be", n)})

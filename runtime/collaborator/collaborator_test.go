@@ -193,6 +193,7 @@ type site struct {
 	dir    string
 	plan   *schema.Resolved
 	runner *runner
+	task   taskrunner.Runner // nil: runner
 
 	site    schema.Egress
 	pytorch bool // the runner is OpenFL's for PyTorch
@@ -240,8 +241,12 @@ func (s *site) run(agg *script) (Report, error) {
 	if work == nil {
 		work = s.t.Context()
 	}
+	task := s.task
+	if task == nil {
+		task = s.runner
+	}
 	return Run(work, Options{
-		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: s.runner, Store: store,
+		Name: "hospital-a", Plan: s.plan, Model: []tensor.Info{modelInfo}, Runner: task, Store: store,
 		Scratch: s.t.TempDir(), Ledger: ledger, Site: s.site, PyTorch: s.pytorch, PollInterval: cmp.Or(s.interval, time.Millisecond),
 		Client: transport.NewClient(transport.ClientOptions{
 			Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: config, Sender: "hospital-a",

@@ -38,8 +38,12 @@ func (c *collaborator) fetch(ctx context.Context, round int, previous string) (p
 			return "", "", err
 		}
 	}
+	state, err := c.state(round)
+	if err != nil {
+		return "", "", err
+	}
 	var sources []tensor.Source
-	for _, info := range c.Model {
+	for _, info := range slices.Concat(c.Model, state) {
 		sources = append(sources, tensor.Source{Info: info, Data: &lazy{open: func() (io.Reader, error) { return d.tensor(info) }}})
 	}
 	// The model before is still read.
@@ -61,7 +65,7 @@ type download struct {
 
 // tensor fetches one tensor and returns its values.
 func (d *download) tensor(info tensor.Info) (io.Reader, error) {
-	if d.previous != nil {
+	if d.held(info) {
 		tags := []string{"aggregated", codec.TagDelta, codec.Tag(d.c.pipeline)} // OpenFL's order
 		step, err := d.request(info, tags, d.c.pipeline)
 		if err == nil {

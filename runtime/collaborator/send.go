@@ -44,7 +44,7 @@ func (c *collaborator) send(ctx context.Context, round int, task schema.Task, do
 	if err != nil {
 		return c.refused(round, err)
 	}
-	if err := c.Ledger.Append(entries); err != nil {
+	if err := errors.Join(c.Ledger.Append(entries), c.rememberState(round, task, out.infos)); err != nil {
 		return err
 	}
 	err = transport.Retry(ctx, c.Retry, c.Log, func(ctx context.Context) error {

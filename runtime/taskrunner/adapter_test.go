@@ -544,7 +544,7 @@ func TestAdapterRefusesHello(t *testing.T) {
 		want   string
 	}{
 		{"protocol", object{"protocol": "fx-task/2"}, "fxrun speaks 'fx-task/2', the adapter fx-task/1"},
-		{"CONTINUE_GLOBAL", object{"opt_treatment": "CONTINUE_GLOBAL"}, "'CONTINUE_GLOBAL' cannot be done here; allowed: RESET, CONTINUE_LOCAL"},
+		{"treatment", object{"opt_treatment": "CONTINUE"}, "opt_treatment 'CONTINUE' is unknown; allowed: RESET, CONTINUE_LOCAL, CONTINUE_GLOBAL"},
 		{"no workspace", object{"workspace": filepath.Join(workspace, "absent")}, "FileNotFoundError"},
 		{"no module", runner("src.absent.Runner"), "task_runner: cannot import src.absent: the workspace has no module src.absent"},
 		{"no module of the workspace", runner("src.sibling.Runner"), "the workspace has no module src.gone"},

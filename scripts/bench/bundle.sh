@@ -59,12 +59,12 @@ measure tar-zstd true sh -c 'tar cf - ward | zstd -3 -T2 -q >ward.tar.zst'
 measure pack true env FX_BENCH_TREE="$work/ward" bundle.test -test.run '^$' -test.bench '^BenchmarkTree$' -test.benchtime 1x
 measure create 'rm -f again.fxb*' fxctl bundle create ward -o again.fxb --as alice --quiet
 measure openssl-dgst true openssl dgst -sha256 ward.fxb
+measure frames true env FX_BENCH_BUNDLE="$work/ward.fxb" bundle.test -test.run '^$' -test.bench '^BenchmarkFrames$' -test.benchtime 1x
 measure verify true fxctl bundle verify ward.fxb
 measure tar-extract 'rm -rf out && mkdir out' tar --zstd -xf ward.tar.zst -C out
 measure extract 'chmod -R u+w out; rm -rf out' fxctl bundle extract ward.fxb out --quiet
-if fxctl bundle cat --help >/dev/null 2>&1; then
-  measure cat-one-file true fxctl bundle cat ward.fxb plan/plan.yaml
-fi
+measure cat-one-file true fxctl bundle cat ward.fxb plan/plan.yaml
+measure inspect true fxctl bundle inspect ward.fxb --quiet
 if command -v cosign >/dev/null; then
   # cosign signs and verifies the file as a blob, offline, with a bare key.
   COSIGN_PASSWORD='' cosign generate-key-pair >/dev/null 2>&1
@@ -81,6 +81,7 @@ ratio() {
 echo
 ratio pack tar-zstd "1.10"
 ratio create tar-zstd "none: it also reads back, verifies and signs"
+ratio frames openssl-dgst "0.65"
 ratio verify openssl-dgst "1.80"
 ratio verify cosign "0.65"
 ratio extract tar-extract "1.20"

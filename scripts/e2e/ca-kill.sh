@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Kills the CA, as kill -9 does, at every moment between two durable writes of
-# creating it, signing, and recording; afterwards it opens, its log verifies, and
-# nothing was handed out that is not recorded.
+# creating it, signing, renewing, revoking, making lists, and giving the network CA
+# and the root new keys. Afterwards it opens, its log verifies, nothing was handed
+# out that is not recorded, and what was interrupted can be done again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

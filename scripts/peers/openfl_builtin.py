@@ -1,6 +1,6 @@
 """What fxrun has as fx.builtin.SoftmaxRegression and fx.builtin.CSVDataLoader, for OpenFL.
 
-scripts/peers/openfl-federation.sh puts it where OpenFL imports the module fx.builtin from, so
+scripts/e2e/openfl.sh puts it where OpenFL imports the module fx.builtin from, so
 that one plan runs on both sides: multinomial logistic regression by gradient descent, the same
 arithmetic in float64. Batches must take in all samples, since the order of the samples within
 an epoch is fxrun's own.

@@ -15,6 +15,10 @@ from fx_errors import Refused
 
 logger = logging.getLogger("fx")
 
+TREATMENTS = ("RESET", "CONTINUE_LOCAL", "CONTINUE_GLOBAL")
+OPTIMIZER = "__opt_"  # what names of PyTorchTaskRunner's optimizer state begin with
+NEEDED = "__opt_state_needed"  # which of them stays at the site: whether there is any state
+
 # Tags of what can leave: trained tensors, and metrics.
 TRAINED = ("trained",)
 METRIC_TAGS = {"metric", "validate_agg", "validate_local"}
@@ -26,11 +30,8 @@ class Classes:
     def __init__(self, hello):
         self.hello = hello
         treatment = hello.get("opt_treatment") or "RESET"
-        if treatment not in ("RESET", "CONTINUE_LOCAL"):
-            raise Refused(
-                f"opt_treatment {treatment!r:.40} cannot be done here; allowed: RESET, CONTINUE_LOCAL. "
-                "CONTINUE_GLOBAL needs the other sites' optimizer state, which fx does not hand out"
-            )
+        if treatment not in TREATMENTS:
+            raise Refused(f"opt_treatment {treatment!r:.40} is unknown; allowed: {', '.join(TREATMENTS)}")
         self.treatment = treatment
         self.loader_class = load_class("data_loader", hello["data_loader"]["template"])
         self.runner_class = load_class("task_runner", hello["task_runner"]["template"])
@@ -197,6 +198,8 @@ class Tasks:
         path = request.get("inputs") or ""
         given = fx_tensors.read(path) if path else {}
         local = kwargs.get("apply") == "local"
+        if not local:
+            self.resume(given, number)
         found = {}
         for key in self.runner.get_required_tensorkeys_for_function(function, **kwargs):
             name, origin, offset, report, tags = take_apart(function, key)
@@ -213,6 +216,24 @@ class Tasks:
             else:
                 found[name] = self.local(function, name, number + offset, report, tags, given if local else {})
         return found
+
+    def resume(self, given, number):
+        """Go on from the federation's optimizer state in a new process.
+
+        A PyTorchTaskRunner of OpenFL's that has not trained yet does not ask for it:
+        it does not know that there is any. This one is told, so that a run that was
+        interrupted ends with the model of one that was not.
+        """
+        state = [name for name in given if name.startswith(OPTIMIZER)]
+        if not state or getattr(self.runner, "training_round_completed", None) is not False:
+            return
+        if self.runner.opt_treatment != "CONTINUE_GLOBAL":
+            return
+        needed = np.array("true")
+        self.runner.set_tensor_dict({**given, NEEDED: needed}, with_opt_vars=True)
+        self.runner.initialize_tensorkeys_for_functions(with_opt_vars=True)
+        self.runner.training_round_completed = True
+        self.store[NEEDED, number, False, ("model",)] = needed
 
     def local(self, function, name, number, report, tags, trained):
         """Find a tensor that this site made."""
