@@ -123,7 +123,7 @@ func (s *stage) occupy(t *testing.T, name string) (release func()) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	for range 2 {
+	for range 2 { // the first bytes of a result: a header of 100 bytes follows, some day
 		cc, err := grpc.NewClient("passthrough:///127.0.0.2:"+s.port, grpc.WithTransportCredentials(credentials.NewTLS(conf)))
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func (s *stage) occupy(t *testing.T, name string) (release func()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.Send(&openflpb.DataStream{Npbytes: []byte{0}}); err != nil {
+		if err := stream.Send(&openflpb.DataStream{Npbytes: []byte{1<<3 | 2, 100}}); err != nil {
 			t.Fatal(err)
 		}
 	}
