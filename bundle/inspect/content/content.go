@@ -161,7 +161,9 @@ func (s *scanner) one(src source, f *File) {
 			s.skip(src, f, why)
 		}
 	} else if isText(f.Type) {
-		s.textFile(src, f, whole)
+		if why := guarded(func() string { s.textFile(src, f, whole); return "" }); why != "" {
+			s.skip(src, f, why)
+		}
 	} else {
 		s.unknown(src, f)
 	}
@@ -221,8 +223,8 @@ func analyser(t string) func(s *scanner, src source, f *File, head []byte) strin
 	return nil
 }
 
-// guarded keeps a panic of a parser of the standard library from ending the
-// whole inspection.
+// guarded keeps a panic of a parser, the standard library's or our own, from
+// ending the whole inspection.
 func guarded(analyse func() string) (why string) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -2,8 +2,7 @@ package content
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
+	"encoding/base64"
 	"regexp"
 	"strings"
 
@@ -43,7 +42,31 @@ func (s *scanner) textFile(src source, f *File, data []byte) {
 	}
 	s.dependencies(src, f, data)
 	s.secrets(src, data)
+	s.encoded(src, f.Type, data)
 	s.unicode(src, f.Type, data)
+}
+
+var longBase64 = regexp.MustCompile(`[A-Za-z0-9+/]{200,}`)
+
+// encoded finds programs, archives and pickles that stand in a text as base64.
+func (s *scanner) encoded(src source, kind string, data []byte) {
+	if kind == "python" { // its string constants were looked at
+		return
+	}
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		m := longBase64.Find(line)
+		if len(m) == 0 { // lines of 64 or 76 characters
+			continue
+		}
+		head := make([]byte, 96)
+		if n, err := base64.StdEncoding.Decode(head, m[:128]); err != nil || n < 96 {
+			continue
+		}
+		switch found := sniff(source{path: "x", size: int64(len(m))}, head); found {
+		case "elf", "pe", "macho", "wasm", "zip", "gzip", "bzip2", "xz", "zstd", "7z", "pickle", "pyc":
+			s.add(finding.New("obfuscated-literal", src.path, i+1, string(line[:min(len(line), 200)]), found+" as base64"))
+		}
+	}
 }
 
 func (s *scanner) python(src source, data []byte, line int) {
@@ -58,49 +81,6 @@ func (s *scanner) python(src source, data []byte, line int) {
 		if len(s.out.Imports) < 500 {
 			s.out.Imports = append(s.out.Imports, i)
 		}
-	}
-}
-
-// notebook analyses the code cells as one file each, and their shell lines.
-func (s *scanner) notebook(src source, f *File, data []byte) {
-	var book struct {
-		Cells []struct {
-			Type   string          `json:"cell_type"`
-			Source json.RawMessage `json:"source"`
-		} `json:"cells"`
-	}
-	if err := json.Unmarshal(data, &book); err != nil {
-		s.skip(src, f, "a notebook that is not JSON")
-		return
-	}
-	s.report("notebook", src, fmt.Sprintf("%d cells", len(book.Cells)))
-	for i, cell := range book.Cells {
-		if cell.Type != "code" {
-			continue
-		}
-		var lines []string
-		var text string
-		if json.Unmarshal(cell.Source, &lines) == nil {
-			text = strings.Join(lines, "")
-		} else if json.Unmarshal(cell.Source, &text) != nil {
-			s.skip(src, f, fmt.Sprintf("cell %d, whose source is not text", i+1))
-			continue
-		}
-		in := source{path: fmt.Sprintf("%s!cell %d", src.path, i+1)}
-		var code []string
-		for n, line := range strings.Split(text, "\n") {
-			switch trimmed := strings.TrimSpace(line); {
-			case strings.HasPrefix(trimmed, "!") || strings.HasPrefix(trimmed, "%%bash") || strings.HasPrefix(trimmed, "%%sh") || strings.HasPrefix(trimmed, "%system"):
-				s.add(finding.New("B605", in.path, n+1, line, "a shell line of the notebook"))
-				s.shell(in, []byte(line), n+1)
-				code = append(code, "")
-			case strings.HasPrefix(trimmed, "%"):
-				code = append(code, "")
-			default:
-				code = append(code, line)
-			}
-		}
-		s.python(in, []byte(strings.Join(code, "\n")), 1)
 	}
 }
 
@@ -126,19 +106,22 @@ var shellRules = []struct {
 
 func (s *scanner) shell(src source, data []byte, first int) {
 	for i, line := range bytes.Split(data, []byte("\n")) {
-		code := strings.TrimSpace(string(line[:min(len(line), 4096)]))
+		code := strings.TrimSpace(string(line))
 		if strings.HasPrefix(code, "#") {
 			continue
 		}
-		plain := strings.NewReplacer(`''`, "", `""`, "", `\`, "").Replace(code) // c''url and w\get are curl and wget
+		plain := unquoted.Replace(code)
 		for _, r := range shellRules {
-			if r.pattern.MatchString(code) || r.pattern.MatchString(plain) {
+			if r.pattern.MatchString(code) || plain != code && r.pattern.MatchString(plain) {
 				s.add(finding.New("shell-danger", src.path, first+i, string(line), r.what))
 				break
 			}
 		}
 	}
 }
+
+// unquoted makes curl and wget of c”url and w\get.
+var unquoted = strings.NewReplacer(`''`, "", `""`, "", `\`, "")
 
 var active = regexp.MustCompile(`(?i)<script\b|\bon(load|error|click|mouseover)\s*=|javascript:|<iframe\b|<object\b|<embed\b|<foreignObject\b|<!ENTITY\b`)
 

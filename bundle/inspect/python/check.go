@@ -27,6 +27,9 @@ func (a *analysis) attribute(v value, name string, line int) value {
 		}
 		out := ref(full)
 		out.hidden = v.hidden
+		if name == "__call__" {
+			return v
+		}
 		if name == "__dict__" {
 			out.text = v.text + ".__dict__"
 		}
@@ -111,6 +114,9 @@ func (a *analysis) importing(name string, line int) {
 	}
 	if m, ok := networkPrefix(name); ok {
 		a.report("network-import", line, m)
+		if m == "antigravity" { // importing it is all that it takes
+			a.active("network", line, m)
+		}
 	}
 }
 
@@ -292,14 +298,20 @@ func (a *analysis) effect(name string, args []arg, line int) {
 			a.active("network", line, name)
 		}
 	}
+	if functions[name].rule == "" {
+		a.method1(name, args, line)
+	}
+	if truth("allow_pickle") {
+		a.report("B301", line, name+" with allow_pickle")
+	}
 	switch name {
+	case "sys.path.insert", "site.addsitedir":
+		for _, g := range args {
+			a.file1(g.val, line)
+		}
 	case "torch.load":
 		if !truth("weights_only") {
 			a.report("B614", line, name)
-		}
-	case "numpy.load":
-		if truth("allow_pickle") {
-			a.report("B301", line, name+" with allow_pickle")
 		}
 	case "yaml.load", "yaml.load_all":
 		loader, _ := by("Loader")
@@ -348,6 +360,22 @@ func (a *analysis) effect(name string, args []arg, line int) {
 	}
 }
 
+// method1 reports what a method of an imported thing does by its name, and what
+// fetches a URL.
+func (a *analysis) method1(name string, args []arg, line int) {
+	last := lastPart(name)
+	if rule := methods[last]; rule != "" {
+		a.report(rule, line, name)
+	}
+	if strings.HasPrefix(name, "asyncio.") && (last == "create_connection" || last == "create_server" || last == "sock_connect" || last == "getaddrinfo") {
+		a.active("network", line, name)
+	}
+	reads := fetchers[name] || strings.HasPrefix(name, "pandas.read_") || strings.HasPrefix(last, "to_")
+	if reads && len(args) > 0 && args[0].val.isText() && strings.Contains(args[0].val.text, "://") {
+		a.active("network", line, name)
+	}
+}
+
 // shellArgument finds what calls of unknown objects still show.
 func (a *analysis) shellArgument(v value, args []arg, line int) {
 	for _, g := range args {
@@ -363,10 +391,10 @@ func (a *analysis) shellArgument(v value, args []arg, line int) {
 		if strings.Contains(strings.ToLower(v.path), "sock") {
 			a.report("network", line, v.path)
 		}
-	case "extractall":
-		a.report("B202", line, v.path)
-	case "run_cell", "runcode", "runsource", "exec_module":
-		a.report("B102", line, v.path)
+	default:
+		if rule := methods[m]; rule != "" {
+			a.report(rule, line, v.path)
+		}
 	}
 }
 
@@ -399,7 +427,7 @@ func (a *analysis) replacedItem(full string, line int) {
 }
 
 // fileCalls take a path first.
-var fileCalls = set("open io.open codecs.open os.open os.listdir os.walk os.scandir os.stat glob.glob glob.iglob pathlib.Path shutil.copy shutil.copyfile shutil.copytree shutil.move shutil.make_archive os.rename os.makedirs os.mkdir numpy.fromfile numpy.load numpy.save pandas.read_csv file mmap.mmap os.chdir os.readlink sqlite3.connect")
+var fileCalls = set("open io.open codecs.open os.open os.listdir os.walk os.scandir os.stat glob.glob glob.iglob pathlib.Path shutil.copy shutil.copyfile shutil.copytree shutil.move shutil.make_archive os.rename os.makedirs os.mkdir numpy.fromfile numpy.load numpy.save pandas.read_csv tensorflow.io.write_file tensorflow.io.read_file tensorflow.io.gfile.GFile fileinput.input linecache.getlines sys.path.append file mmap.mmap os.chdir os.readlink sqlite3.connect")
 
 var outside = regexp.MustCompile(`^(/|~|[A-Za-z]:[\\/]|\\\\)|(^|/)\.\.(/|$)`)
 
@@ -445,6 +473,8 @@ func (a *analysis) path1(text string, line int) {
 var (
 	base64Text = regexp.MustCompile(`^[A-Za-z0-9+/_\-\s]{160,}={0,2}\s*$`)
 	hexText    = regexp.MustCompile(`^(?:[0-9a-fA-F]{2}\s*){80,}$`)
+	preload    = regexp.MustCompile(`^(?:LD_(?:PRELOAD|AUDIT)|DYLD_INSERT_LIBRARIES)$`)
+	formatted  = regexp.MustCompile(`\{[^{}]{0,100}[.\[]__(?:class|globals|init|subclasses|builtins|dict|mro)__`)
 	hostText   = regexp.MustCompile(`^(?:https?|ftp|wss?|tcp|udp|s3|gs|ssh|smb|ldap)://[^\s/$.?#][^\s]*|^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$`)
 )
 
@@ -456,6 +486,12 @@ func (a *analysis) text(s string, coded int, t token, isBytes bool) {
 		a.report("obfuscated-literal", t.line, fmt.Sprintf("%d characters", len(s)))
 	case coded >= 8 && printable(s) && !isBytes, coded >= 16 && isBytes && printable(s), coded >= 256 && isBytes:
 		a.report("obfuscated-literal", t.line, fmt.Sprintf("%d characters are written as codes", coded))
+	}
+	if preload.MatchString(s) {
+		a.report("native-load", t.line, s)
+	}
+	if strings.Contains(s, "__") && formatted.MatchString(s) {
+		a.report("introspection", t.line, "a format that reaches into objects")
 	}
 	if len(s) < 2048 && (strings.Contains(s, "://") || strings.Count(s, ".") == 3) && hostText.MatchString(s) {
 		a.report("address", t.line, s)

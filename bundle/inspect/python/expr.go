@@ -85,7 +85,7 @@ func (a *analysis) expr() value {
 			a.at++
 			left = plus(left, a.operand())
 		case t.kind == tOp && t.text == ":=":
-			if prev := a.toks[a.at-1]; prev.kind == tName {
+			if prev := a.toks[max(0, a.at-1)]; prev.kind == tName {
 				a.at++
 				left = a.expr()
 				a.bind(prev.text, left)

@@ -43,9 +43,16 @@ type analysis struct {
 	stars     []string         // modules of which everything is imported
 	imports   []string
 	found     []finding.Finding
-	reported  map[string]bool // rule and line
-	depthMain int             // inside `if __name__ == "__main__"`
-	noImport  bool            // running it on import is what the file is for
+	reported  map[place]bool
+	branches  int  // blocks around that may not run
+	depthMain int  // inside `if __name__ == "__main__"`
+	noImport  bool // running it on import is what the file is for
+}
+
+// place is where a rule was reported.
+type place struct {
+	rule string
+	line int
 }
 
 var coding = regexp.MustCompile(`^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)`)
@@ -62,7 +69,7 @@ func AnalyseFrom(path string, src []byte, line int) *Result {
 	}
 	text := string(bytes.TrimPrefix(src, []byte("\xef\xbb\xbf")))
 	a := &analysis{
-		path: path, lines: strings.Split(text, "\n"), reported: map[string]bool{}, final: map[string]value{},
+		path: path, lines: strings.Split(text, "\n"), reported: map[place]bool{}, final: map[string]value{},
 		noImport: strings.HasSuffix(path, "setup.py"),
 	}
 	a.encoding(text)
@@ -72,7 +79,7 @@ func AnalyseFrom(path string, src []byte, line int) *Result {
 	}
 	l := lex(text, 1, false)
 	for _, mute := range []bool{true, false} {
-		a.toks, a.at, a.mute, a.nesting, a.depthMain = l.toks, 0, mute, 0, 0
+		a.toks, a.at, a.mute, a.nesting, a.depthMain, a.branches = l.toks, 0, mute, 0, 0, 0
 		a.scopes = []*scope{{vars: map[string]value{}}}
 		a.file()
 		if mute {
@@ -126,7 +133,7 @@ func (a *analysis) report(rule string, line int, detail string) {
 	if a.mute && rule != "source-encoding" || a.replaying {
 		return
 	}
-	key := rule + "\x00" + string(rune(line))
+	key := place{rule, line}
 	if a.reported[key] {
 		return
 	}
@@ -164,8 +171,11 @@ func (a *analysis) pop() { a.scopes = a.scopes[:len(a.scopes)-1] }
 
 func (a *analysis) bind(name string, v value) {
 	for i := len(a.scopes) - 1; i >= 0; i-- {
-		if a.scopes[i].vars != nil {
-			a.scopes[i].vars[name] = v
+		if vars := a.scopes[i].vars; vars != nil {
+			// `except ImportError: module = None` leaves what was imported before.
+			if old := vars[name]; a.branches == 0 || old.kind != vRef || !dangerous(old.text) || v.kind == vRef && dangerous(v.text) {
+				vars[name] = v
+			}
 			break
 		}
 	}

@@ -4,12 +4,14 @@ import "strings"
 
 // file reads all statements.
 func (a *analysis) file() {
-	type block struct{ pushed, main bool }
+	type block struct{ pushed, main, branch bool }
 	var open []block
 	pending := block{}
 	closeBlock := func(b block) {
 		if b.pushed {
 			a.pop()
+		} else if b.branch {
+			a.branches--
 		}
 		if b.main {
 			a.depthMain--
@@ -41,9 +43,12 @@ func (a *analysis) file() {
 		before := a.at
 		pushed, main, header := a.header()
 		if header {
+			if !pushed {
+				a.branches++
+			}
 			if a.tok().kind == tNewline {
 				a.at++
-				pending = block{pushed, main}
+				pending = block{pushed, main, !pushed}
 				if a.tok().kind != tIndent {
 					closeBlock(pending)
 					pending = block{}
@@ -51,7 +56,7 @@ func (a *analysis) file() {
 				continue
 			}
 			a.simpleLine()
-			closeBlock(block{pushed, main})
+			closeBlock(block{pushed, main, !pushed})
 			continue
 		}
 		a.simpleLine()
