@@ -3,7 +3,6 @@ package python
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -101,7 +100,8 @@ func (a *analysis) loaded(v value, line int) {
 func (a *analysis) importing(name string, line int) {
 	name = canonical(name)
 	top, _, _ := strings.Cut(name, ".")
-	if top != "" && !slices.Contains(a.imports, top) {
+	if top != "" && !a.known[top] {
+		a.known[top] = true
 		a.imports = append(a.imports, top)
 	}
 	switch name {
@@ -245,7 +245,7 @@ func (a *analysis) reach(name string, args []arg, line int) (value, bool) {
 // isModule tells whether a dotted name was imported as a module of the standard
 // kind, which getattr with a made-up name picks functions from.
 func (a *analysis) isModule(name string) bool {
-	return slices.Contains(a.imports, name) && (name == "os" || name == "sys" || name == "shutil" || name == "pty")
+	return a.known[name] && (name == "os" || name == "sys" || name == "shutil" || name == "pty")
 }
 
 // effect reports what a call does.

@@ -42,6 +42,7 @@ type analysis struct {
 	final     map[string]value // names of the module when it has been read
 	stars     []string         // modules of which everything is imported
 	imports   []string
+	known     map[string]bool // the same
 	found     []finding.Finding
 	reported  map[place]bool
 	branches  int  // blocks around that may not run
@@ -69,7 +70,7 @@ func AnalyseFrom(path string, src []byte, line int) *Result {
 	}
 	text := string(bytes.TrimPrefix(src, []byte("\xef\xbb\xbf")))
 	a := &analysis{
-		path: path, lines: strings.Split(text, "\n"), reported: map[place]bool{}, final: map[string]value{},
+		path: path, lines: strings.Split(text, "\n"), reported: map[place]bool{}, known: map[string]bool{}, final: map[string]value{},
 		noImport: strings.HasSuffix(path, "setup.py"),
 	}
 	a.encoding(text)

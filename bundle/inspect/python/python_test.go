@@ -1,6 +1,7 @@
 package python
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -94,4 +95,21 @@ func FuzzAnalyse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestManyStarImports is about time: each unknown name is looked up in every
+// module of which all is imported.
+func TestManyStarImports(t *testing.T) {
+	var src strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&src, "from m%d import *\nfrom a import *\n", i)
+	}
+	src.WriteString(strings.Repeat("x()\n", 20000) + "from os import *\n")
+	seen := map[string]bool{}
+	for _, f := range Analyse("x.py", []byte(src.String())).Findings {
+		seen[f.Rule] = true
+	}
+	if !seen["not-analysed"] {
+		t.Errorf("got %v, want to be told that not all was followed", seen)
+	}
 }

@@ -1,6 +1,13 @@
 package python
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxStars bounds the modules of which everything is imported.
+const maxStars = 50
 
 // file reads all statements.
 func (a *analysis) file() {
@@ -478,7 +485,13 @@ func (a *analysis) fromImported() {
 	}
 	a.importing(module, line)
 	if a.take("*") {
-		a.stars = append(a.stars, module)
+		switch {
+		case slices.Contains(a.stars, module):
+		case len(a.stars) < maxStars:
+			a.stars = append(a.stars, module)
+		default: // every unknown name is looked up in each
+			a.report("not-analysed", line, fmt.Sprintf("what more than %d star imports bring is not followed", maxStars))
+		}
 		return
 	}
 	a.take("(")
