@@ -155,6 +155,9 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 	if err := o.mayDecide(report, reviewer); err != nil {
 		return nil, err
 	}
+	if err := o.compare(c, checked, report); err != nil {
+		return nil, err
+	}
 	if o.renew {
 		if err := o.repeat(report); err != nil {
 			return nil, err
@@ -174,6 +177,21 @@ func runBundleApprove(c *cli.Context, o bundleApproveOptions) (r *bundleApproveR
 		Baseline: review.Baseline, Accepted: review.Accepted, Sites: review.Sites,
 		Approved: after.Approved, Verdict: inspect.Verdict(after),
 	}, nil
+}
+
+// compare adds what changed to the summary: since --baseline if that is a file,
+// otherwise since the bundle of this name here that was approved last.
+func (o *bundleApproveOptions) compare(c *cli.Context, checked *bundle.Checked, report *inspect.Report) error {
+	base := bundleInspectOptions{file: o.file, certDir: o.certDir, policy: o.policy, baseline: c.String("baseline")}
+	if _, err := bundle.ParseID(base.baseline); err == nil || o.yes && ui.From(c).Quiet {
+		return nil // an id alone has no contents, and nobody would read it
+	}
+	err := compareWithBaseline(c, base, checked, report)
+	if err != nil && base.baseline == "" && c.Context.Err() == nil { // a neighbour in ruins is no reason not to decide
+		ui.From(c).Warnf("what changed is not shown: %v", err)
+		return nil
+	}
+	return err
 }
 
 // mayDecide refuses decisions about another report than was read, and those that

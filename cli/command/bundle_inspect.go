@@ -60,26 +60,33 @@ func runBundleInspect(c *cli.Context, o bundleInspectOptions) (r *inspect.Report
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, checked.Close()) }()
+	if err := compareWithBaseline(c, o, checked, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// compareWithBaseline adds to a report what changed since the baseline, which by
+// default is the bundle of the same name that was approved last, if there is one.
+func compareWithBaseline(c *cli.Context, o bundleInspectOptions, checked *bundle.Checked, r *inspect.Report) (err error) {
 	old := o.baseline
 	switch old {
 	case noBaseline:
-		return r, nil
+		return nil
 	case "":
 		if old = lastApproved(o, checked.Bundle); old == "" {
-			return r, nil
+			return nil
 		}
 	}
 	before := o
 	before.file = old
 	base, oldReport, err := reportOf(c, before)
 	if err != nil {
-		return nil, fmt.Errorf("cannot compare with the baseline: %w", err)
+		return fmt.Errorf("cannot compare with the baseline: %w", err)
 	}
 	defer func() { err = errors.Join(err, base.Close()) }()
-	if r.Changes, err = inspect.Compare(base, checked, oldReport, r); err != nil {
-		return nil, err
-	}
-	return r, nil
+	r.Changes, err = inspect.Compare(base, checked, oldReport, r)
+	return err
 }
 
 // reportOf checks a bundle and reports on it. The caller closes the bundle.
