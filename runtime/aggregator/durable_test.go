@@ -49,11 +49,11 @@ func TestKilledAtEveryDurableStep(t *testing.T) {
 			t.Errorf("no durable step is %q", what)
 		}
 	}
-	stride := 16
+	every := 16
 	if os.Getenv("FX_EVERY_STEP") != "" {
-		stride = 1
+		every = 1
 	}
-	for k := 1; k <= len(steps); k += stride {
+	for k := 1; k <= len(steps); k += every {
 		dir := t.TempDir()
 		acked, _, err := durableRun(t, dir, k)
 		if err == nil {
