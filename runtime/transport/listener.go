@@ -51,12 +51,30 @@ func (t *tracker) cut() {
 type trackedConn struct {
 	net.Conn
 	owner *tracker
+	ended func() // nil, or to be called once it is closed; under the owner's mu
+	over  bool
+}
+
+// onClose has f called when the connection is closed, or now if it is.
+func (c *trackedConn) onClose(f func()) {
+	c.owner.mu.Lock()
+	over := c.over
+	c.ended = f
+	c.owner.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 // Close ends the connection.
 func (c *trackedConn) Close() error {
 	c.owner.mu.Lock()
 	delete(c.owner.conns, c)
+	ended := c.ended
+	c.ended, c.over = nil, true
 	c.owner.mu.Unlock()
+	if ended != nil {
+		ended()
+	}
 	return c.Conn.Close()
 }
