@@ -122,3 +122,14 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// Whatever is asked is short, and is repeated in answers and logs.
+func TestALongQuestionIsRefused(t *testing.T) {
+	p := newPKI(t, fedName)
+	srv := serve(t, p, newService("one"), serverSetup{})
+	_, err := dial(t, p, srv.port, clientSetup{}).Tensor(t.Context(), transport.TensorRequest{Name: strings.Repeat("x", 100<<10), Limit: 1 << 20})
+	var f *transport.Failure
+	if !asFailure(err, &f) || f.Retry() || !strings.Contains(f.Detail, "at most 65536 are allowed") {
+		t.Errorf("%v, want a refusal that is final", err)
+	}
+}
