@@ -75,8 +75,9 @@ func (s *shares) connected(name string, c net.Conn) (closed func()) {
 	p := s.of(name)
 	if len(p.conns) == maxPeerConnections {
 		s.note(p, name, c.RemoteAddr(), "connections", maxPeerConnections)
-		go p.conns[0].Close() // which comes back to closed
+		oldest := p.conns[0]
 		p.conns = p.conns[1:]
+		go func() { _ = oldest.Close() }() // which calls its closed, for which mu must be free
 	}
 	p.conns = append(p.conns, c)
 	return func() {
