@@ -49,7 +49,7 @@ func (r *receiptShowResult) Text(w io.Writer) error {
 	rows := [][]string{{"signer", r.Signer}}
 	rows = append(rows, receiptRows(s)...)
 	for _, a := range s.Signatures {
-		rows = append(rows, []string{a.Role, fmt.Sprintf("%s, signed %s %s", a.Name, a.SignedAt, a.Decision)})
+		rows = append(rows, []string{a.Role, strings.TrimSuffix(fmt.Sprintf("%s, signed %s %s", a.Name, a.SignedAt, a.Decision), " ")})
 	}
 	rows = append(rows, []string{"policy", strings.TrimSpace(s.Policy.Name + " " + s.Policy.SHA256)})
 	for _, t := range s.Tasks {

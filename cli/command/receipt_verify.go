@@ -132,6 +132,9 @@ func runReceiptVerify(c *cli.Context, o receiptVerifyOptions) (*receiptVerifyRes
 	}
 	if o.model != "" {
 		sum, err := receipt.DigestFile(c.Context, o.model)
+		if err != nil && strings.EqualFold(filepath.Ext(o.model), ".pbuf") {
+			err = ui.Hint(err, "--model takes the .safetensors that lies beside the .pbuf: its bytes are what a receipt names")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot compare model %q with the receipt: %w", o.model, err)
 		}
@@ -239,6 +242,9 @@ func (r *receiptVerifyResult) approved(c *cli.Context, s *receipt.Signed, o rece
 func (r *receiptVerifyResult) audit(c *cli.Context, plan *bundle.Federation, o receiptVerifyOptions) (err error) {
 	r.Journal = o.journal
 	store, err := journal.OpenReadOnly(o.journal)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ui.Hint(err, "--state names the aggregator's state folder, --journal the journal itself or a copy")
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -40,6 +41,8 @@ const (
 	// bounds what it can spool. It makes one at a time; another may hang on a
 	// connection whose end was not noticed yet.
 	maxUploads = 2
+	// maxReason is how many bytes of a refusal's reason are told.
+	maxReason = 1000
 )
 
 // Ping answers a connection test.
@@ -300,8 +303,12 @@ func (a *Aggregator) closeAndGoOn() {
 // refuse tells both sides why a result is not taken. The sender need not try
 // again.
 func refuse(log *slog.Logger, task string, err error) error {
-	log.Warn("result refused", "reason", err.Error())
-	return status.Errorf(codes.InvalidArgument, "result of task %q refused: %v", task, err)
+	reason := err.Error()
+	if len(reason) > maxReason { // names and tags in it are the sender's
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
+	log.Warn("result refused", "reason", reason)
+	return status.Errorf(codes.InvalidArgument, "result of task %q refused: %s", task, reason)
 }
 
 // drop says why a result has no effect, or "". The caller holds mu.

@@ -233,12 +233,21 @@ func (c *collaborator) evaluated(round int) bool {
 	return round == 1 && len(c.reported) > 0
 }
 
+// shorten cuts what an aggregator calls something.
+func shorten(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return name
+	}
+	return name[:most] + "…"
+}
+
 // task looks a name up in the approved plan: whatever the aggregator says, no
 // other work is done.
 func (c *collaborator) task(name string) (schema.Task, error) {
 	i := slices.IndexFunc(c.Plan.Tasks, func(t schema.Task) bool { return t.Name == name })
 	if i < 0 {
-		return schema.Task{}, fmt.Errorf("the aggregator asks for the task %q, which the approved plan does not have: %w", name, ErrIncomplete)
+		return schema.Task{}, fmt.Errorf("the aggregator asks for the task %q, which the approved plan does not have: %w", shorten(name), ErrIncomplete)
 	}
 	return c.Plan.Tasks[i], nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -97,6 +98,9 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	if err != nil {
 		return nil, err
 	}
+	if t := c.Duration("linger"); t < 0 {
+		return nil, ui.Usagef("--linger is %v; it must not be negative", t)
+	}
 	p, err := open(ctx, c, hostName())
 	if err != nil {
 		return nil, err
@@ -124,6 +128,7 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 	if err != nil {
 		return nil, err
 	}
+	warnOfOpenState(log, dir)
 	defer func() { _ = store.Close() }() // everything in it is durable already
 	signed, err := newReceipts(p, config, j, dir, group, c.Bool("receipt-every-round"), log)
 	if err != nil {
@@ -160,6 +165,9 @@ func runAggregator(ctx context.Context, c *cli.Context) (*aggregatorResult, erro
 func listen(bind string, port int) (net.Listener, error) {
 	address := net.JoinHostPort(bind, strconv.Itoa(port))
 	l, err := net.Listen("tcp", address)
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("cannot listen on %q: %v", address, err)
+	}
 	if err != nil {
 		return nil, ui.Hint(fmt.Errorf("cannot listen on the plan's port %d: %v", port, err), "ss -tlnp 'sport = :%d'", port)
 	}

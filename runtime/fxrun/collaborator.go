@@ -98,6 +98,7 @@ func runCollaborator(ctx context.Context, c *cli.Context) (*collaboratorResult, 
 	if err != nil {
 		return nil, err
 	}
+	warnOfOpenState(log, dir)
 	defer func() { _ = store.Close() }() // everything in it is durable already
 	ledger, err := egress.OpenLedger(filepath.Join(dir, "egress.jsonl"), time.Now)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,6 +64,9 @@ func runJournalShow(c *cli.Context, dir string, digests bool) (*journalShowResul
 		dir = filepath.Join(dir, "journal")
 	}
 	store, err := journal.OpenReadOnly(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ui.Hint(err, "name the folder of --state, by default state/FEDERATION/aggregator or state/FEDERATION/NAME")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -196,6 +196,15 @@ func warnOfOpenKey(log *slog.Logger, config trust.Config) {
 	}
 }
 
+// warnOfOpenState says so if other users of this machine can change the state.
+func warnOfOpenState(log *slog.Logger, dir string) {
+	for _, folder := range []string{dir, filepath.Join(dir, "journal")} {
+		if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o022 != 0 {
+			log.Warn("other users of this machine can change the state", "folder", folder, "mode", info.Mode().Perm().String(), "hint", "chmod go-w "+folder)
+		}
+	}
+}
+
 // hostName is this host's name for plans that leave the aggregator's address
 // open. OpenFL asks for the fully qualified name; what the system says is the
 // nearest that works without a resolver.

@@ -55,6 +55,9 @@ func (r *pingResult) Text(w io.Writer) error {
 
 func runPing(ctx context.Context, c *cli.Context) (*pingResult, error) {
 	name := c.String("name")
+	if t := c.Duration("timeout"); t <= 0 {
+		return nil, ui.Usagef("--timeout is %v; it must be longer than nothing", t)
+	}
 	p, err := open(ctx, c, "")
 	if err != nil {
 		return nil, err

@@ -100,6 +100,10 @@ func (d *Dir) Open(name string) (Object, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	// A link leads elsewhere, and a pipe would never let go.
+	if info, err := d.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, Damagef("%q is no regular file", name)
+	}
 	f, err := d.root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %q of the journal: %w", name, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -266,4 +267,31 @@ func FuzzScanResults(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What lies in a journal and is no file is named, and never waited for: opening a
+// pipe would last until somebody writes into it.
+func TestWhatIsNoFileIsDamage(t *testing.T) {
+	dir := t.TempDir()
+	store, err := OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/hostname", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for _, name := range []string{"folder", "link", "socket"} {
+		if _, err := store.Open(name); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("%s: %v, want damage", name, err)
+		}
+	}
 }

@@ -79,6 +79,9 @@ func (r *Receipt) Audit(ctx context.Context, o AuditOptions) (*Audit, error) {
 	if f.Bundle != r.Bundle.ID || f.FederationID != r.FederationID || !strings.HasPrefix(f.Participant, r.AggregatorID) {
 		return nil, identity.Untrustedf("the journal is that of %q with bundle %s, the receipt is about that of %q with bundle %s", f.Participant, f.Bundle, r.AggregatorID, r.Bundle.ID)
 	}
+	if err := w.members(); err != nil {
+		return nil, err
+	}
 	if err := w.initial(); err != nil {
 		return nil, err
 	}
@@ -123,7 +126,12 @@ func (w *auditor) compare(round int, party, name, want string) (bool, error) {
 	got, seen := w.digests[name]
 	if !seen {
 		sum, err := digest(w.journal.Store(), name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, journal.ErrDamaged):
+			w.problem(round, party, name, "cannot be read: %v", err)
+			w.digests[name] = unreadable
+			return false, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return false, err
 		}
 		got = sum
@@ -132,11 +140,14 @@ func (w *auditor) compare(round int, party, name, want string) (bool, error) {
 			w.Compared++
 		}
 	}
-	if got != "" && got != want {
+	if got != "" && got != unreadable && got != want {
 		w.problem(round, party, name, "has SHA-256 %s; the receipt says %s", got, want)
 	}
 	return got == want, nil
 }
+
+// unreadable stands for the digest of what is no file.
+const unreadable = "unreadable"
 
 func digest(s journal.Store, name string) (string, error) {
 	o, err := s.Open(name)

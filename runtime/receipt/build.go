@@ -41,18 +41,12 @@ func Build(j *journal.Journal, f Facts, span Span) (*Receipt, error) {
 		FederationID: f.Plan.FederationID, AggregatorID: f.Plan.AggregatorID, TaskGroup: f.TaskGroup,
 		Bundle:   Bundle{ID: f.Bundle.ID().String(), Name: f.Bundle.Name(), Version: f.Bundle.Version()},
 		Pipeline: f.Plan.Compression.Template, FirstRound: span.First, Complete: span.Complete,
-		Signatures: []Signature{}, Tasks: []Task{}, Roster: []Member{}, Rounds: []Round{}, Unproven: []string{},
+		Signatures: []Signature{}, Roster: []Member{}, Rounds: []Round{}, Unproven: []string{},
 	}
 	if err := r.approved(f); err != nil {
 		return nil, err
 	}
-	for _, t := range f.Plan.Tasks {
-		algorithm := t.Aggregation.Template
-		if algorithm == "" {
-			algorithm = "openfl.interface.aggregation_functions.WeightedAverage" // what a plan that says nothing means
-		}
-		r.Tasks = append(r.Tasks, Task{Name: t.Name, Algorithm: algorithm})
-	}
+	r.Tasks = tasks(f.Plan)
 	var err error
 	if r.InitialModel = f.InitialModel; r.InitialModel == "" {
 		if r.InitialModel, err = j.ModelSHA256(span.First); err != nil {
@@ -75,6 +69,18 @@ func Build(j *journal.Journal, f Facts, span Span) (*Receipt, error) {
 		r.Best = &Model{best.Round, r.Model(best.Round)}
 	}
 	return r, r.roster(j, f.Leaf)
+}
+
+func tasks(p *schema.Resolved) []Task {
+	out := []Task{}
+	for _, t := range p.Tasks {
+		algorithm := t.Aggregation.Template
+		if algorithm == "" {
+			algorithm = "openfl.interface.aggregation_functions.WeightedAverage" // what a plan that says nothing means
+		}
+		out = append(out, Task{Name: t.Name, Algorithm: algorithm})
+	}
+	return out
 }
 
 // approved is the bundle's part: its plan, the policy, and whose signatures count.

@@ -27,6 +27,9 @@ func (r *Receipt) check() error {
 	if !slices.IsSortedFunc(r.Roster, func(a, b Member) int { return strings.Compare(a.Name, b.Name) }) {
 		return invalid("the roster is not sorted")
 	}
+	if err := r.checkRoster(); err != nil {
+		return err
+	}
 	next := r.FirstRound + len(r.Rounds)
 	if r.Final != (Model{next, r.Model(next)}) {
 		return invalid("final_model is not what the last round led to")

@@ -34,6 +34,7 @@ func (s *Signed) Disagrees(v *bundle.Verified, f *bundle.Federation, sidecar []s
 	if host := f.Plan.Network.Host; s.Leaf.VerifyHostname(host) != nil && !slices.Contains(s.Leaf.DNSNames, host) {
 		found = append(found, fmt.Sprintf("the signer's certificate is not for the plan's aggregator %q", host))
 	}
+	found = append(found, s.course(f)...)
 	judged := v.Decision().Signatures
 	for _, a := range s.Signatures {
 		i := slices.Index(sidecar, a.SHA256)

@@ -10,6 +10,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	openflpb "fx/proto"
 )
 
 // unary and stream put every request through the same three steps: who is it,
@@ -21,6 +24,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	err = s.guard(ctx, info.FullMethod, func() error {
+		if m, ok := req.(proto.Message); ok && info.FullMethod != openflpb.Aggregator_InteropRelay_FullMethodName && proto.Size(m) > maxQuestion {
+			return status.Errorf(codes.InvalidArgument, "the request has %d bytes; at most %d are allowed", proto.Size(m), maxQuestion)
+		}
 		ctx, lent := withLoan(ctx)
 		defer func() { resp = lent(resp, err) }()
 		resp, err = handle(ctx, req)

@@ -84,7 +84,7 @@ func (c *Client) Tensor(ctx context.Context, r TensorRequest) (*openflpb.NamedTe
 }
 
 // Send uploads size bytes of r, one serialized TaskResults, in chunks of
-// 2 MiB. It reads r from its beginning each time, so after a failure it can be
+// 1 MiB. It reads r from its beginning each time, so after a failure it can be
 // called again. An error of r is returned as it is.
 func (c *Client) Send(ctx context.Context, r io.ReaderAt, size int64) error {
 	if size <= 0 {

@@ -41,6 +41,7 @@ type accepting struct {
 	now         func() time.Time
 	log         *slog.Logger
 	connections *atomic.Int64
+	shares      *shares
 }
 
 // ServerHandshake completes one handshake; gRPC has set a deadline on raw and
@@ -52,6 +53,9 @@ func (a *accepting) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		return nil, nil, err
 	}
 	a.connections.Add(1)
+	if c, ok := raw.(*trackedConn); ok {
+		c.onClose(a.shares.connected(secure.ConnectionState().PeerCertificates[0].Subject.CommonName, c))
+	}
 	return secure, tlsInfo(secure), nil
 }
 

@@ -8,7 +8,9 @@ const (
 	maxMessage  = 1 << 30  // bytes of one gRPC message
 	maxAnswer   = 1 << 20  // bytes of an answer to a client, beyond the tensor that it asked for
 	maxRequest  = 8 << 20  // bytes of one gRPC message to a server
-	maxMetadata = 32 << 20 // bytes of one request's headers
+	maxQuestion = 64 << 10 // bytes of one that is no part of an upload: names, tags and a header
+	maxMetadata = 32 << 20 // bytes of one answer's headers
+	maxHeaders  = 64 << 10 // bytes of one request's headers: neither implementation sends any of its own
 	chunkSize   = 1 << 20  // bytes of an upload per message; OpenFL sends 2 MiB
 )
 

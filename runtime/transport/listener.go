@@ -52,6 +52,19 @@ func (t *tracker) cut() {
 type trackedConn struct {
 	net.Conn
 	owner *tracker
+	ended func() // nil, or to be called once it is closed; under the owner's mu
+	over  bool
+}
+
+// onClose has f called when the connection is closed, or now if it is.
+func (c *trackedConn) onClose(f func()) {
+	c.owner.mu.Lock()
+	over := c.over
+	c.ended = f
+	c.owner.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 // Write passes on, and tells the tracker's owner how much.
@@ -67,6 +80,11 @@ func (c *trackedConn) Write(p []byte) (int, error) {
 func (c *trackedConn) Close() error {
 	c.owner.mu.Lock()
 	delete(c.owner.conns, c)
+	ended := c.ended
+	c.ended, c.over = nil, true
 	c.owner.mu.Unlock()
+	if ended != nil {
+		ended()
+	}
 	return c.Conn.Close()
 }

@@ -17,10 +17,16 @@ type RetryPolicy struct {
 	Random func() float64 // in [0,1), for the jitter; nil: math/rand/v2
 }
 
+// slowAnswer is after what time a request that is still under way is worth a line in
+// the log. No request has a deadline: a tensor may be waited for for a minute, and
+// a large one may take hours on its way.
+const slowAnswer = 2 * time.Minute
+
 // Retry calls op until it succeeds, for ever while it returns a *Failure that
 // retrying may mend, and returns any other error at once. It logs a failure
 // when its cause differs from the one before, and when the aggregator is back:
-// an outage of a day is two lines.
+// an outage of a day is two lines. An attempt that
+// lasts longer than slowAnswer has a line, too.
 func Retry(ctx context.Context, policy RetryPolicy, log *slog.Logger, op func(context.Context) error) error {
 	log = orSilent(log)
 	random := policy.Random
@@ -34,7 +40,11 @@ func Retry(ctx context.Context, policy RetryPolicy, log *slog.Logger, op func(co
 		wait     time.Duration
 	)
 	for {
+		slow := time.AfterFunc(slowAnswer, func() {
+			log.Warn("the aggregator has not answered yet, waiting on", "after", slowAnswer.String())
+		})
 		err := op(ctx)
+		slow.Stop()
 		if err == nil {
 			if attempts > 0 {
 				log.Info("aggregator is back", "after", time.Since(began).Round(time.Millisecond), "attempts", attempts)

@@ -102,3 +102,17 @@ func TestRetryEnds(t *testing.T) {
 		}
 	})
 }
+
+// An aggregator that takes a request and never answers is told of.
+func TestRetryTellsOfASlowAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		err := transport.Retry(t.Context(), transport.RetryPolicy{}, slog.New(slog.NewTextHandler(&log, nil)), func(context.Context) error {
+			time.Sleep(time.Hour) // on the clock of the bubble
+			return nil
+		})
+		if err != nil || strings.Count(log.String(), "has not answered yet") != 1 {
+			t.Errorf("%v, log:\n%s", err, &log)
+		}
+	})
+}

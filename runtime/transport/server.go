@@ -42,7 +42,8 @@ type Server struct {
 // TLS 1.3 and a client certificate.
 func NewServer(o ServerOptions, svc openflpb.AggregatorServer) *Server {
 	s := &Server{verify: o.Verify, now: orNow(o.Now), log: orSilent(o.Log), gate: newGate(), sent: o.Sent}
-	creds := &accepting{tls: serverTLS(o.TLS), now: s.now, log: s.log, connections: &s.connections}
+	shared := newShares(s.log, s.now)
+	creds := &accepting{tls: serverTLS(o.TLS), now: s.now, log: s.log, connections: &s.connections, shares: shared}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(creds),
 		grpc.ConnectionTimeout(handshakeTimeout),
@@ -51,8 +52,9 @@ func NewServer(o ServerOptions, svc openflpb.AggregatorServer) *Server {
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
-		grpc.MaxHeaderListSize(maxMetadata),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.InTapHandle(shared.request),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: probeIdle, Timeout: probeTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: probeTimeout, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
