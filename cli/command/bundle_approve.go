@@ -187,7 +187,7 @@ func (o *bundleApproveOptions) compare(c *cli.Context, checked *bundle.Checked, 
 		return nil // an id alone has no contents, and nobody would read it
 	}
 	err := compareWithBaseline(c, base, checked, report)
-	if err != nil && base.baseline == "" && c.Context.Err() == nil { // a neighbour in ruins is no reason not to decide
+	if err != nil && base.baseline == "" && c.Err() == nil { // a neighbour in ruins is no reason not to decide
 		ui.From(c).Warnf("what changed is not shown: %v", err)
 		return nil
 	}
