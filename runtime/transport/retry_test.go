@@ -111,6 +111,7 @@ func TestRetryTellsOfASlowAnswer(t *testing.T) {
 			time.Sleep(time.Hour) // on the clock of the bubble
 			return nil
 		})
+		synctest.Wait()
 		if err != nil || strings.Count(log.String(), "has not answered yet") != 1 {
 			t.Errorf("%v, log:\n%s", err, &log)
 		}
