@@ -81,7 +81,7 @@ func TestCrashAtEveryCommitWithState(t *testing.T) {
 			}
 			for i, after := range []bool{false, true} {
 				crashes := 0
-				for n := 2 - i; ; n += stride(3) {
+				for n := 3 - i; ; n += stride(3) {
 					b, crashed := crashAt(t, n, after, edit)
 					compare(t, calm, b)
 					if b.agg.history.state != calm.agg.history.state {
